@@ -1,0 +1,60 @@
+# Each target works alone, first, on a bare clone; repeated, it is quick.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+CODE := $(shell find csrc -type f)
+SOURCES := $(CODE) CMakeLists.txt
+DEMO := build/demo.mp4
+# AUTO builds the CUDA kernels where nvcc is found, ON demands them, OFF leaves them out.
+AVATAR_CUDA ?= AUTO
+
+.PHONY: help setup demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a portrait and a voice become $(DEMO)"
+	@echo "make test    the whole test suite"
+	@echo "make lint    formatting, types, style"
+	@echo "make format  put formatting right"
+	@echo "make bench   measure, write benchmarks/results/"
+	@echo "make setup   only the environment in $(VENV)"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.tools: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -c constraints.txt scikit-build-core pybind11
+	@touch $@
+
+# Editable: changes under src/ need no reinstall, changes under csrc/ build again.
+$(VENV)/.ready: $(VENV)/.tools pyproject.toml $(SOURCES)
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation \
+		-C cmake.define.AVATAR_CUDA=$(AVATAR_CUDA) -e ".[test,dev,server]"
+	@touch $@
+
+demo: $(VENV)/.ready
+	@mkdir -p $(dir $(DEMO))
+	$(RUN) -m avatar speak examples/grace_hopper.jpg examples/hello.wav -o $(DEMO)
+	@echo "The video is $(abspath $(DEMO))"
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest
+
+lint: $(VENV)/.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(CODE)
+
+format: $(VENV)/.ready
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+	$(VENV)/bin/clang-format -i $(CODE)
+
+bench: $(VENV)/.ready
+	$(RUN) -m benchmarks.ops
+	$(RUN) -m benchmarks.end_to_end
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,207 @@
+// The Python face of the kernels: the only file that knows pybind11. Built twice, for the CPU
+// module and (with AVATAR_BINDINGS_CUDA) for the CUDA module.
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ops.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using Four = std::array<int64_t, 4>;
+
+avatar::View view(uintptr_t data, const Four &strides) {
+  return {reinterpret_cast<void *>(data), strides[0], strides[1], strides[2], strides[3]};
+}
+
+avatar::Shape shape(const Four &sizes) { return {sizes[0], sizes[1], sizes[2], sizes[3]}; }
+
+avatar::Adain adain_of(int type, bool channels_last, const Four &sizes, uintptr_t x,
+                       const Four &x_strides, uintptr_t residual, const Four &residual_strides,
+                       uintptr_t y, const Four &y_strides, uintptr_t scale, uintptr_t shift,
+                       float negative_slope, float eps) {
+  return {static_cast<avatar::Type>(type),
+          channels_last,
+          shape(sizes),
+          view(x, x_strides),
+          view(residual, residual_strides),
+          view(y, y_strides),
+          reinterpret_cast<const float *>(scale),
+          reinterpret_cast<const float *>(shift),
+          negative_slope,
+          eps};
+}
+
+avatar::Warp warp_of(int type, bool channels_last, const Four &sizes, uintptr_t image,
+                     const Four &image_strides, uintptr_t grid, int64_t grid_height,
+                     int64_t grid_width, uintptr_t y, const Four &y_strides, int64_t height,
+                     int64_t width, bool border) {
+  return {static_cast<avatar::Type>(type),
+          channels_last,
+          shape(sizes),
+          height,
+          width,
+          view(image, image_strides),
+          view(y, y_strides),
+          reinterpret_cast<const float *>(grid),
+          grid_height,
+          grid_width,
+          border};
+}
+
+#ifdef AVATAR_BINDINGS_CUDA
+
+void check(int error) {
+  if (error)
+    throw std::runtime_error(std::string("CUDA: ") + avatar::cuda_error_text(error));
+}
+
+int64_t adain_scratch(int type, bool channels_last, const Four &sizes) {
+  return avatar::cuda_adain_scratch(static_cast<avatar::Type>(type), channels_last, shape(sizes));
+}
+
+void adain(int type, bool channels_last, const Four &sizes, uintptr_t x, const Four &x_strides,
+           uintptr_t residual, const Four &residual_strides, uintptr_t y, const Four &y_strides,
+           uintptr_t scale, uintptr_t shift, float negative_slope, float eps, uintptr_t stream,
+           uintptr_t scratch) {
+  const auto args = adain_of(type, channels_last, sizes, x, x_strides, residual, residual_strides,
+                             y, y_strides, scale, shift, negative_slope, eps);
+  check(avatar::cuda_adain(args, reinterpret_cast<float *>(scratch), stream));
+}
+
+void adain_backward(int type, bool channels_last, const Four &sizes, uintptr_t grad, uintptr_t x,
+                    uintptr_t y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t scale,
+                    uintptr_t grad_scale, uintptr_t grad_shift, float negative_slope, float eps,
+                    uintptr_t stream, uintptr_t scratch) {
+  const avatar::AdainBackward args{static_cast<avatar::Type>(type),
+                                   channels_last,
+                                   shape(sizes),
+                                   reinterpret_cast<const void *>(grad),
+                                   reinterpret_cast<const void *>(x),
+                                   reinterpret_cast<const void *>(y),
+                                   reinterpret_cast<void *>(grad_x),
+                                   reinterpret_cast<void *>(grad_residual),
+                                   reinterpret_cast<const float *>(scale),
+                                   reinterpret_cast<float *>(grad_scale),
+                                   reinterpret_cast<float *>(grad_shift),
+                                   negative_slope,
+                                   eps};
+  check(avatar::cuda_adain_backward(args, reinterpret_cast<float *>(scratch), stream));
+}
+
+void warp(int type, bool channels_last, const Four &sizes, uintptr_t image,
+          const Four &image_strides, uintptr_t grid, int64_t grid_height, int64_t grid_width,
+          uintptr_t y, const Four &y_strides, int64_t height, int64_t width, bool border,
+          uintptr_t stream) {
+  check(avatar::cuda_warp(warp_of(type, channels_last, sizes, image, image_strides, grid,
+                                  grid_height, grid_width, y, y_strides, height, width, border),
+                          stream));
+}
+
+#else
+
+int chosen = 0;
+
+const avatar::CpuKernels &kernels() {
+  int count = 0;
+  return avatar::cpu_kernels(&count)[chosen];
+}
+
+std::vector<std::string> available() {
+  int count = 0;
+  const avatar::CpuKernels *all = avatar::cpu_kernels(&count);
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i)
+    names.emplace_back(all[i].isa);
+  return names;
+}
+
+void use_isa(const std::string &name) {
+  const auto names = available();
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) {
+      chosen = int(i);
+      return;
+    }
+  throw std::invalid_argument("this processor cannot run the kernels built for " + name);
+}
+
+void adain(int type, bool channels_last, const Four &sizes, uintptr_t x, const Four &x_strides,
+           uintptr_t residual, const Four &residual_strides, uintptr_t y, const Four &y_strides,
+           uintptr_t scale, uintptr_t shift, float negative_slope, float eps, int threads) {
+  const auto args = adain_of(type, channels_last, sizes, x, x_strides, residual, residual_strides,
+                             y, y_strides, scale, shift, negative_slope, eps);
+  const py::gil_scoped_release released;
+  kernels().adain(args, threads);
+}
+
+void warp(int type, bool channels_last, const Four &sizes, uintptr_t image,
+          const Four &image_strides, uintptr_t grid, int64_t grid_height, int64_t grid_width,
+          uintptr_t y, const Four &y_strides, int64_t height, int64_t width, bool border,
+          int threads) {
+  const auto args = warp_of(type, channels_last, sizes, image, image_strides, grid, grid_height,
+                            grid_width, y, y_strides, height, width, border);
+  const py::gil_scoped_release released;
+  kernels().warp(args, threads);
+}
+
+void spread(int64_t batch, int64_t places, int64_t count, uintptr_t at, uintptr_t points,
+            uintptr_t values, uintptr_t weights, uintptr_t out, float sigma, float floor,
+            int threads) {
+  const avatar::Spread args{batch,
+                            places,
+                            count,
+                            reinterpret_cast<const float *>(at),
+                            reinterpret_cast<const float *>(points),
+                            reinterpret_cast<const float *>(values),
+                            reinterpret_cast<const float *>(weights),
+                            reinterpret_cast<float *>(out),
+                            sigma,
+                            floor};
+  const py::gil_scoped_release released;
+  kernels().spread(args, threads);
+}
+
+void signed_distance(int64_t batch, int64_t corners, int64_t size, uintptr_t polygon, uintptr_t out,
+                     int threads) {
+  const avatar::SignedDistance args{batch, corners, size, reinterpret_cast<const float *>(polygon),
+                                    reinterpret_cast<float *>(out)};
+  const py::gil_scoped_release released;
+  kernels().signed_distance(args, threads);
+}
+
+#endif
+
+} // namespace
+
+#ifdef AVATAR_BINDINGS_CUDA
+
+PYBIND11_MODULE(_native_cuda, module) {
+  module.doc() = "CUDA kernels; called through avatar.ops only.";
+  module.def("adain_scratch", &adain_scratch);
+  module.def("adain", &adain);
+  module.def("adain_backward", &adain_backward);
+  module.def("warp", &warp);
+}
+
+#else
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() = "CPU kernels; called through avatar.ops only.";
+  module.def("adain", &adain);
+  module.def("warp", &warp);
+  module.def("spread", &spread);
+  module.def("signed_distance", &signed_distance);
+  module.def("isa", [] { return std::string(kernels().isa); });
+  module.def("available_isas", &available);
+  module.def("use_isa", &use_isa);
+}
+
+#endif

@@ -1,0 +1,127 @@
+// Sixteen floats at a time, in whatever registers the target has, and the types kept in memory.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int kLanes = 16;
+
+typedef float vfloat __attribute__((vector_size(64)));
+typedef int32_t vint __attribute__((vector_size(64)));
+typedef uint32_t vuint __attribute__((vector_size(64)));
+typedef uint16_t vhalf __attribute__((vector_size(32)));
+typedef uint8_t vbyte __attribute__((vector_size(16)));
+
+struct bf16 {
+  uint16_t bits;
+};
+
+template <class To, class From> inline To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "");
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+inline vfloat fill(float value) { return value - vfloat{}; }
+
+inline float to_float(float value) { return value; }
+inline float to_float(bf16 value) { return bit_cast<float>(uint32_t(value.bits) << 16); }
+inline float to_float(uint8_t value) { return float(value); }
+
+inline vfloat load(const float *from) {
+  vfloat value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+
+inline vfloat load(const bf16 *from) {
+  vhalf bits;
+  std::memcpy(&bits, from, sizeof(bits));
+  return bit_cast<vfloat>(__builtin_convertvector(bits, vuint) << 16);
+}
+
+inline vfloat load(const uint8_t *from) {
+  vbyte bits;
+  std::memcpy(&bits, from, sizeof(bits));
+  return __builtin_convertvector(__builtin_convertvector(bits, vint), vfloat);
+}
+
+inline void store(float *to, vfloat value) { std::memcpy(to, &value, sizeof(value)); }
+
+inline void store(bf16 *to, vfloat value) {
+  const vuint bits = bit_cast<vuint>(value);
+  const vuint rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const vuint kept = value == value ? rounded : vuint{} + 0x7fc0;
+  const vhalf half = __builtin_convertvector(kept, vhalf);
+  std::memcpy(to, &half, sizeof(half));
+}
+
+// Rounds half to even, as torch.round does; NaN becomes 0.
+inline vuint to_bytes(vfloat value) {
+  value = value > 0.0f ? value : vfloat{};
+  value = value < 255.0f ? value : fill(255.0f);
+  return bit_cast<vuint>(value + 8388608.0f) & 0xff; // 2^23: the integer is left in the low bits
+}
+
+inline void store(uint8_t *to, vfloat value) {
+  const vbyte bytes = __builtin_convertvector(to_bytes(value), vbyte);
+  std::memcpy(to, &bytes, sizeof(bytes));
+}
+
+// Thirty-two bits from each of sixteen places, `offset` bytes from `base`, aligned or not.
+inline vuint gather_words(const void *base, vint offset) {
+#if defined(__AVX512F__)
+  return bit_cast<vuint>(_mm512_i32gather_epi32(bit_cast<__m512i>(offset), base, 1));
+#elif defined(__AVX2__)
+  __m256i half[2];
+  std::memcpy(half, &offset, sizeof(half));
+  for (int i = 0; i < 2; ++i)
+    half[i] = _mm256_i32gather_epi32(static_cast<const int *>(base), half[i], 1);
+  vuint words;
+  std::memcpy(&words, half, sizeof(words));
+  return words;
+#else
+  vuint words;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    uint32_t word;
+    std::memcpy(&word, static_cast<const char *>(base) + offset[lane], sizeof(word));
+    words[lane] = word;
+  }
+  return words;
+#endif
+}
+
+// The elements of `base` at sixteen indices.
+inline vfloat gather(const float *base, vint index) {
+  return bit_cast<vfloat>(gather_words(base, index * int(sizeof(float))));
+}
+
+template <class T> inline vfloat gather(const T *base, vint index) {
+  vfloat value;
+  for (int lane = 0; lane < kLanes; ++lane)
+    value[lane] = to_float(base[index[lane]]);
+  return value;
+}
+
+template <class T> inline vfloat load_some(const T *from, int count) {
+  vfloat value = {};
+  for (int i = 0; i < count; ++i)
+    value[i] = to_float(from[i]);
+  return value;
+}
+
+template <class T> inline void store_some(T *to, vfloat value, int count) {
+  T all[kLanes];
+  store(all, value);
+  for (int i = 0; i < count; ++i)
+    to[i] = all[i];
+}
+
+} // namespace

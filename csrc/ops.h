@@ -1,0 +1,94 @@
+// What a kernel gets: pointers, sizes, strides. No torch and no Python in here or below.
+#pragma once
+
+#include <cstdint>
+
+namespace avatar {
+
+// The numbers are shared with src/avatar/ops/_native.py.
+enum class Type : int { f32 = 0, bf16 = 1, f16 = 2, u8 = 3 };
+
+// A [B, C, H, W] array; strides are in elements.
+struct View {
+  void *data;
+  int64_t batch, channel, row, column;
+};
+
+struct Shape {
+  int64_t batch, channels, height, width;
+};
+
+// y = leaky_relu(instance_norm(x) * scale + shift + residual)
+struct Adain {
+  Type type;
+  bool channels_last; // x, residual and y all have unit channel stride; else unit column stride
+  Shape shape;
+  View x, residual, y;        // residual.data may be null
+  const float *scale, *shift; // [B, C], contiguous
+  float negative_slope, eps;
+};
+
+// Bilinear sampling of `image` at positions interpolated between the nodes of `grid`.
+struct Warp {
+  Type type;
+  bool channels_last; // image and y have unit channel stride; else unit column stride
+  Shape image_shape;
+  int64_t height, width; // of y
+  View image, y;
+  const float *grid; // [B, 2, grid_height, grid_width], contiguous: x, y in image pixels
+  int64_t grid_height, grid_width;
+  bool border; // clamp positions to the image; else what lies outside is zero
+};
+
+// out = sum_k w_k values_k / (sum_k w_k + floor), w_k = weights_k exp(-|at - points_k|^2 / (2
+// sigma^2))
+struct Spread {
+  int64_t batch, places, count;
+  const float *at, *points, *values; // [B, places, 2], [B, count, 2], [B, count, 2], contiguous
+  const float *weights;              // [B, count]; null for ones
+  float *out;                        // [B, places, 2]
+  float sigma, floor;
+};
+
+// Four times the distance of pixel centres of the square [-1, 1]^2 to a closed polygon, positive
+// inside, clipped to [-1, 1].
+struct SignedDistance {
+  int64_t batch, corners, size; // corners <= 64
+  const float *polygon;         // [B, corners, 2], contiguous
+  float *out;                   // [B, size, size]
+};
+
+// The gradient of Adain. Everything is dense in the layout of x.
+struct AdainBackward {
+  Type type;
+  bool channels_last;
+  Shape shape;
+  const void *grad, *x, *y;     // y: the forward result; null if there is no activation
+  void *grad_x, *grad_residual; // grad_residual is written only if y is given
+  const float *scale;
+  float *grad_scale, *grad_shift; // [B, C]
+  float negative_slope, eps;
+};
+
+// One build of the CPU kernels. A kernel returns the same bits for any number of threads.
+struct CpuKernels {
+  const char *isa;
+  void (*adain)(const Adain &, int threads);
+  void (*warp)(const Warp &, int threads);
+  void (*spread)(const Spread &, int threads);
+  void (*signed_distance)(const SignedDistance &, int threads);
+};
+
+// The builds that this processor can run, best first; `count` is set to how many.
+const CpuKernels *cpu_kernels(int *count);
+
+// CUDA kernels run on `stream` of the current device and return at once. Their arrays are dense.
+// They return a cudaError_t.
+// `scratch` has the given number of floats; none is needed where that is 0.
+int64_t cuda_adain_scratch(Type type, bool channels_last, const Shape &shape);
+int cuda_adain(const Adain &, float *scratch, uintptr_t stream);
+int cuda_adain_backward(const AdainBackward &, float *scratch, uintptr_t stream);
+int cuda_warp(const Warp &, uintptr_t stream);
+const char *cuda_error_text(int error);
+
+} // namespace avatar

@@ -1,0 +1,16 @@
+"""Tensor operations with native kernels behind them.
+
+One file an operation: the public function (which validates), the pure-torch reference (which is the
+specification), the fake for tracing, the gradient, and the dispatch to the native kernel. Without
+the built extension everything runs on the references.
+
+Images are ``[B, C, H, W]``; channels-last memory is the fast layout for feature maps.
+"""
+
+from avatar.ops._adain import adain
+from avatar.ops._native import NativeStatus, native_status
+from avatar.ops._signed_distance import signed_distance
+from avatar.ops._spread import spread
+from avatar.ops._warp import warp
+
+__all__ = ["NativeStatus", "adain", "native_status", "signed_distance", "spread", "warp"]
