@@ -1,0 +1,16 @@
+"""Faces: finding them, and the 3-D rig that explains and moves their landmarks."""
+
+from __future__ import annotations
+
+from avatar.face.detector import FaceDetector, MediaPipeDetector, find_face
+from avatar.face.fan import FaceAlignmentDetector
+from avatar.face.rig import FaceRig, RigFit
+
+__all__ = [
+    "FaceAlignmentDetector",
+    "FaceDetector",
+    "FaceRig",
+    "MediaPipeDetector",
+    "RigFit",
+    "find_face",
+]

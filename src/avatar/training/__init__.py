@@ -1,0 +1,1 @@
+"""Making of the models: data preparation, losses and training loops."""
