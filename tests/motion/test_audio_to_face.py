@@ -1,0 +1,115 @@
+"""The network as it runs is the network that was trained; its weights are checked; it is small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.errors import WeightsError
+from avatar.motion import CURVES, AudioToFace, curve_matrix
+from avatar.motion.audio_to_face import GATE_FROM, GATE_SPAN, LOOKAHEAD_SECONDS
+from avatar.speech import FEATURES
+from avatar.training.audio_to_face_network import AudioToFaceNetwork, NetworkShape, split
+from avatar.types import ARKIT_NAMES, VISEME_NAMES
+from avatar.weights import load_weights, save_weights
+
+
+def features(blocks: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-6, 0, (4 * blocks, FEATURES)).astype(np.float32)
+
+
+def network() -> AudioToFaceNetwork:
+    torch.manual_seed(3)
+    shape = NetworkShape(width=32, dilations=(1, 2, 4))
+    mean, deviation = torch.full((FEATURES,), -2.0), torch.full((FEATURES,), 1.5)
+    return AudioToFaceNetwork(shape, mean, deviation).eval()
+
+
+def exported(net: AudioToFaceNetwork) -> AudioToFace:
+    config = {"format": 1, "curves": CURVES, "width": 32, "dilations": [1, 2, 4]}
+    return AudioToFace(net.export(), config)
+
+
+def test_streamed_steps_equal_the_network_as_trained() -> None:
+    net, sound = network(), features(40)
+    with torch.no_grad():
+        curves, visemes, gate = split(net(torch.from_numpy(sound)[None]))
+    model = exported(net)
+    state = model.start()
+    made = [model.step(sound[i : i + 4], state) for i in range(0, len(sound), 4)]
+    opened = ((torch.sigmoid(gate[0]) - GATE_FROM) / GATE_SPAN).clamp(0, 1).numpy()
+    settled = slice(9, None)  # training pads hidden layers with zeros, a stream starts from silence
+    assert np.allclose(np.stack([m.speech for m in made])[settled], opened[settled], atol=1e-4)
+    expected = curves[0].clamp(0, 1).numpy() * opened[..., None]
+    assert np.allclose(np.stack([m.curves for m in made])[settled], expected[settled], atol=1e-4)
+    shares = torch.softmax(visemes[0], -1).numpy() * opened[..., None]
+    shares[..., 0] += 1 - opened
+    assert np.allclose(np.stack([m.visemes for m in made])[settled], shares[settled], atol=1e-4)
+
+
+def test_two_streams_of_one_model_do_not_disturb_each_other() -> None:
+    model = AudioToFace.load()
+    first, second = features(12, 1), features(12, 2)
+    alone = model.start()
+    expected = [model.step(first[i : i + 4], alone).curves for i in range(0, 48, 4)]
+    a, b = model.start(), model.start()
+    for k, i in enumerate(range(0, 48, 4)):
+        assert np.array_equal(model.step(first[i : i + 4], a).curves, expected[k])
+        model.step(second[i : i + 4], b)
+
+
+def test_the_shipped_model_is_small_and_says_what_made_it() -> None:
+    tensors, config = load_weights("audio_to_face")
+    assert sum(t.numel() for t in tensors.values()) <= 3_000_000
+    assert LOOKAHEAD_SECONDS <= 0.08
+    assert {"data", "command", "sha256", "held_out_correlation"} <= set(config)
+    assert all({"name", "licence"} <= set(source) for source in config["data"])
+
+
+def test_weights_cannot_be_changed_in_place() -> None:
+    model = AudioToFace.load()
+    assert all(not array.flags.writeable for layer in model._layers for array in layer)
+
+
+def test_every_curve_moves_its_blendshapes_alike_on_both_sides() -> None:
+    matrix = curve_matrix()
+    assert matrix.shape == (len(CURVES), len(ARKIT_NAMES))
+    assert set(matrix.sum(1).tolist()) == {1.0, 2.0}
+    assert matrix.sum(0).max() == 1.0
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other", "version", "json"])
+def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
+    tensors, config = load_weights("audio_to_face")
+    if damage == "other":
+        tensors.pop("head.bias")
+    if damage == "version":
+        config["format"] = 0
+    path = save_weights("audio_to_face", tensors, config, tmp_path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "json":
+        path.with_suffix(".json").write_text("{")
+    with pytest.raises(WeightsError, match="audio_to_face"):
+        AudioToFace.load(tmp_path)
+
+
+def test_saved_weights_come_back(tmp_path: Path) -> None:
+    path = save_weights("thing", {"a": torch.arange(4.0)}, {"note": "é"}, tmp_path)
+    tensors, config = load_weights("thing", folder=tmp_path)
+    assert torch.equal(tensors["a"], torch.arange(4.0))
+    assert config["note"] == "é"
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+
+
+def test_the_fifteen_visemes_are_told_for_each_knot() -> None:
+    model = AudioToFace.load()
+    block = model.step(features(1), model.start())
+    assert block.visemes.shape == (3, len(VISEME_NAMES))
