@@ -1,0 +1,6 @@
+"""From a photo and landmarks to pixels: embed once, then warp and paint every frame."""
+
+from avatar.generator.generator import Generator
+from avatar.generator.portrait import Portrait
+
+__all__ = ["Generator", "Portrait"]

@@ -1,0 +1,144 @@
+"""What the generator keeps of one person, made once from the photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from avatar.types import FloatArray, ImageArray, Landmarks
+
+NEAR_INTER_OCULAR = 148.0
+"""Inter-ocular distance, in pixels, of the copy of the photo that the patches are cut from."""
+
+NODE_SPACING = 0.05
+"""Distance of the nodes of the dense flow, in inter-ocular distances."""
+
+MARGIN = 1.4
+"""How far around the landmarks the picture may move, in inter-ocular distances."""
+
+FADE = 0.6
+"""Over which distance inside that the motion fades out, in inter-ocular distances."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A person ready to be drawn, at one size. Immutable.
+
+    Attributes:
+        photo: ``[H, W, 3]`` uint8 RGB.
+        landmarks: the face in the photo.
+        expression: ``[52]`` as measured in the photo.
+        styles: style vector of each painted part, by name.
+        features: source features of each painted part, by name.
+        region: (left, top, right, bottom) whole pixels that may change.
+        near: ``[1, 3, h, w]`` uint8, the photo at the scale of the patches (never enlarged).
+        near_scale: pixels of ``near`` for one pixel of the photo.
+        nodes: ``[1, 2, rows, columns]`` pixel positions of the flow's nodes, spanning ``region``.
+        hold: ``[1, 1, rows, columns]`` share of the flow at each node: 0 on the region's border,
+            but for the picture's own edges.
+        planes: ``[1, 3, H, W]`` uint8, the photo.
+    """
+
+    photo: ImageArray
+    landmarks: Landmarks
+    expression: FloatArray
+    styles: dict[str, Tensor]
+    features: dict[str, Tensor]
+    region: tuple[int, int, int, int]
+    near: Tensor
+    near_scale: float
+    nodes: Tensor
+    hold: Tensor
+    planes: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        photo: ImageArray,
+        landmarks: Landmarks,
+        expression: FloatArray,
+        styles: dict[str, Tensor],
+        features: dict[str, Tensor],
+    ) -> Portrait:
+        points = landmarks.points[:, :2]
+        unit = float(np.linalg.norm(points[33] - points[263]))
+        height, width = photo.shape[:2]
+        low = np.floor(points.min(0) - MARGIN * unit).clip(0).astype(int)
+        high = np.minimum(np.ceil(points.max(0) + MARGIN * unit).astype(int), [width, height])
+        region = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        near, near_scale = near_copy(photo, unit)
+        nodes = _nodes(region, unit)
+        photo = photo.copy()
+        photo.setflags(write=False)
+        return cls(
+            photo, landmarks, expression, styles, features, region, near, near_scale,
+            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
+        )  # fmt: skip
+
+    def resized(self, size: int) -> Portrait:
+        """The same person with ``size`` pixels on the photo's longer side."""
+        height, width = self.photo.shape[:2]
+        scale = size / max(height, width)
+        if scale == 1.0:
+            return self
+        photo = resize(self.photo, scale)
+        actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
+        points = (self.landmarks.points + 0.5) * actual - 0.5
+        resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        if scale < 1.0:
+            return resized
+        return replace(resized, near=self.near, near_scale=self.near_scale / float(actual[0]))
+
+
+def resize(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Resample an image; shrinking averages."""
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def near_copy(photo: ImageArray, unit: float) -> tuple[Tensor, float]:
+    """The photo at the scale of the patches, ``[1, 3, h, w]`` uint8, and that scale.
+
+    Args:
+        unit: inter-ocular distance in the photo, in pixels.
+    """
+    scale = NEAR_INTER_OCULAR / unit
+    near = resize(photo, scale) if scale < 1.0 else photo
+    return planes(near), near.shape[1] / photo.shape[1]
+
+
+def planes(image: ImageArray) -> Tensor:
+    """``[H, W, 3]`` → ``[1, 3, H, W]``, channels last; a copy."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
+
+
+def _nodes(region: tuple[int, int, int, int], unit: float) -> Tensor:
+    left, top, right, bottom = region
+    columns = max(2, round((right - left) / (NODE_SPACING * unit)))
+    rows = max(2, round((bottom - top) / (NODE_SPACING * unit)))
+    x = torch.linspace(left, right - 1, columns).view(1, 1, -1).expand(1, rows, -1)
+    y = torch.linspace(top, bottom - 1, rows).view(1, -1, 1).expand(1, -1, columns)
+    return torch.stack([x, y], 1)
+
+
+def _hold(
+    nodes: Tensor, region: tuple[int, int, int, int], size: tuple[int, int], fade: float
+) -> Tensor:
+    left, top, right, bottom = region
+    inside = torch.full_like(nodes[:, 0], fade)
+    for ends_within, depth in (
+        (left > 0, nodes[:, 0] - left),
+        (top > 0, nodes[:, 1] - top),
+        (right < size[0], right - 1 - nodes[:, 0]),
+        (bottom < size[1], bottom - 1 - nodes[:, 1]),
+    ):
+        if ends_within:
+            inside = torch.minimum(inside, depth)
+    share = (inside / fade).clamp(0.0, 1.0)
+    return (share * share * (3.0 - 2.0 * share)).unsqueeze(1)

@@ -1,0 +1,279 @@
+"""The generator learns, a stopped run goes on to the same result, and what it saves is complete."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.errors import InputError
+from avatar.face import FaceRig, MediaPipeDetector
+from avatar.generator import Generator
+from avatar.generator.networks import PartGenerator
+from avatar.media import VideoWriter, load_image
+from avatar.motion import Retargeter
+from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
+from avatar.training.episodes import EpisodeSampler
+from avatar.training.faces import CROP, FaceClips, write_folder
+from avatar.training.generator import PARTS, Settings, Trainer, evaluate, run
+from avatar.training.perceptual import PerceptualFeatures
+from avatar.types import ARKIT_NAMES
+
+FRAMES = 9
+JAW = ARKIT_NAMES.index("jawOpen")
+BLINKS = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+QUIET = Settings(batch=2, judge_after=10**9)
+JUDGED = Settings(batch=2, judge_after=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people who open their mouths and blink; each in one clip to learn from and one held out,
+    in which they count as someone else."""
+    raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("faces")
+    detector, generator, rig = MediaPipeDetector(), Generator.load(), FaceRig.load()
+    clips = []
+    for name in ("astronaut", "grace_hopper"):
+        image = load_image(repository / "examples" / f"{name}.jpg")
+        face = detector.detect(image)[0]
+        portrait = generator.prepare([(image, face)])
+        retargeter = Retargeter(rig, face.landmarks, face.expression)
+        for who, turn in ((name, 0.0), (f"{name}_later", 0.06)):
+            frames, rows = [], []
+            for k in range(FRAMES):
+                expression = face.expression.copy()
+                expression[JAW] = 0.6 * k / (FRAMES - 1)
+                expression[BLINKS] = 0.8 * (k % 3) / 2
+                rotation = np.array([math.cos(turn), 0, math.sin(turn), 0], np.float32)
+                still, ahead = np.zeros(3, np.float32), np.zeros(2, np.float32)
+                rows.append(retargeter.landmarks(expression, rotation, still, ahead))
+                frames.append(generator.render(portrait, rows[-1]))
+            clips.append((raw / f"{who}.mp4", raw / f"{who}.npz"))
+            height, width = image.shape[:2]
+            with VideoWriter(clips[-1][0], width=width, height=height, fps=25) as writer:
+                for frame in frames:
+                    writer.write(frame, None)
+            np.savez(clips[-1][1], landmarks=np.stack(rows), size=[height, width], identity=who)
+    write_folder(clips, {"astronaut_later", "grace_hopper_later"}, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def clips(folder: Path) -> FaceClips:
+    return FaceClips.load(folder, held_out=False)
+
+
+@pytest.fixture(scope="module")
+def unseen(folder: Path) -> FaceClips:
+    return FaceClips.load(folder, held_out=True, every=2)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PerceptualFeatures]:
+    """Perceptual networks with a few random channels, in files like the real ones."""
+    random, made = np.random.default_rng(0), {}
+    kernels = {"vgg16": [3] * 8, "alexnet": [11, 5, 3, 3, 3]}
+    for net, sides in kernels.items():
+        arrays, inputs = {}, 3
+        for k, side in enumerate(sides):
+            scale = 1.5 / np.sqrt(inputs * side * side)
+            weight = random.normal(0, scale, (6, inputs, side, side))
+            arrays[f"weight{k}"], inputs = weight.astype(np.float16), 6
+            arrays[f"bias{k}"] = random.normal(0, 0.1, 6).astype(np.float16)
+        for k in range(5):
+            arrays[f"linear{k}"] = random.random(6).astype(np.float16)
+        path = tmp_path_factory.mktemp("networks") / f"{net}.npz"
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+        made[net] = PerceptualFeatures(net, path)
+    return made
+
+
+def trainer(
+    part: str, clips: FaceClips, networks: dict[str, PerceptualFeatures], settings: Settings
+) -> Trainer:
+    return Trainer(part, clips, networks["vgg16"], settings, "cpu", seed=3)
+
+
+def weights(model: torch.nn.Module) -> list[torch.Tensor]:
+    return [value.detach().clone() for value in model.parameters()]
+
+
+def moved(before: list[torch.Tensor], model: torch.nn.Module) -> int:
+    return sum(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_folder_gives_back_the_frames_and_the_landmarks(
+    folder: Path, clips: FaceClips, unseen: FaceClips
+) -> None:
+    assert clips.names == ("astronaut", "grace_hopper")
+    assert unseen.names == ("astronaut_later", "grace_hopper_later")
+    assert clips.frames.shape == (2 * FRAMES, CROP, CROP, 3)
+    assert unseen.frames.shape == (2 * math.ceil(FRAMES / 2), CROP, CROP, 3)
+    assert clips.starts.tolist() == [0, FRAMES, 2 * FRAMES]
+    assert clips.people.tolist() == [0, 1]
+    corners = clips.landmarks[:, [33, 263]]
+    assert torch.allclose(corners[:, 0, 1], corners[:, 1, 1], atol=0.1)
+    assert torch.allclose((corners[:, 1] - corners[:, 0])[:, 0], torch.tensor(CROP / 2.8), atol=0.1)
+    assert (clips.mirror[clips.mirror] == torch.arange(478)).all()
+    assert clips.mirror[33] == 263
+    mouth = clips.openness("mouth").reshape(2, FRAMES)
+    assert (np.diff(mouth, axis=1) > 0).all()
+
+
+def test_a_folder_without_such_clips_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clips"):
+        FaceClips.load(tmp_path, held_out=False)
+
+
+def test_clips_with_lost_faces_are_left_out(tmp_path: Path) -> None:
+    landmarks = np.zeros((2, 478, 3), np.float32)
+    landmarks[1] = np.nan
+    np.savez(tmp_path / "x.npz", landmarks=landmarks, size=[10, 10], identity="x")
+    write_folder([(tmp_path / "x.mp4", tmp_path / "x.npz")], set(), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_episode_fits_the_networks_and_shows_one_person(part: str, clips: FaceClips) -> None:
+    where, config = PARTS[part]
+    episode = EpisodeSampler(clips, where, seed=1).draw(4, 3)
+    size, half = where.size, where.size // 2
+    assert episode.target.shape == episode.warped.shape == (4, 3, size, size)
+    assert episode.outlines.shape == (4, config.outlines, half, half)
+    assert episode.numbers.shape == (4, config.numbers)
+    assert episode.source_patches.shape == (4, 3, 3, size, size)
+    assert episode.source_outlines.shape == (4, 3, config.outlines, half, half)
+    assert episode.feature_grid.shape[:2] == (4, 2)
+    for value in vars(episode).values():
+        assert torch.isfinite(value).all()
+    assert float(episode.target.abs().max()) <= 1.001
+    unmoved = (episode.source_patches[:, 0] - episode.target).abs().mean((1, 2, 3))
+    warped = (episode.warped - episode.target).abs().mean((1, 2, 3))
+    assert float(warped.mean()) <= float(unmoved.mean()) + 0.01
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("settings", [QUIET, JUDGED], ids=["alone", "judged"])
+def test_steps_move_the_weights(
+    part: str, settings: Settings, clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    one = trainer(part, clips, networks, settings)
+    model, smooth, judge = weights(one.model), weights(one.smooth), weights(one.judge)
+    losses = [one.step() for _ in range(3)]
+    assert all(math.isfinite(value) for step in losses for value in step.values())
+    names = {"pixel", "perceptual"}
+    judged = settings is JUDGED
+    assert losses[0].keys() == names | (
+        {"adversarial", "matching", "person", "judge"} if judged else set()
+    )
+    assert one.samples == 6
+    assert moved(model, one.model) > 0.9 * len(model)
+    assert moved(smooth, one.smooth) > 0.9 * len(smooth)
+    assert (moved(judge, one.judge) > 0) == judged
+
+
+@pytest.mark.parametrize("settings", [QUIET, JUDGED], ids=["alone", "judged"])
+def test_a_stopped_run_goes_on_to_the_same_result(
+    settings: Settings, clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    through = trainer("eye", clips, networks, settings)
+    through.step()
+    saved = io.BytesIO()
+    torch.save(through.state(), saved)
+    expected = [through.step() for _ in range(2)]
+    saved.seek(0)
+    stopped = Trainer("eye", clips, networks["vgg16"], settings, "cpu", seed=99)
+    stopped.restore(torch.load(saved, weights_only=False))
+    assert stopped.samples == settings.batch
+    assert [stopped.step() for _ in range(2)] == expected
+    for name in ("model", "smooth", "judge"):
+        a, b = getattr(through, name).state_dict(), getattr(stopped, name).state_dict()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_seed_decides_the_run(
+    clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    first, again = (trainer("eye", clips, networks, QUIET).step() for _ in range(2))
+    other = Trainer("eye", clips, networks["vgg16"], QUIET, "cpu", seed=4).step()
+    assert first == again
+    assert first != other
+
+
+def test_the_loss_falls_on_a_few_faces(
+    clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    one = trainer("eye", clips, networks, Settings(batch=4, judge_after=10**9, rate=1e-3))
+    losses = [one.step()["pixel"] for _ in range(24)]
+    assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_figures_of_unseen_people(
+    part: str, unseen: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    where, config = PARTS[part]
+    torch.manual_seed(0)
+    figures, sheet = evaluate(PartGenerator(config), unseen, where, networks["alexnet"], per_clip=2)
+    assert figures["ratio"] == pytest.approx(1.0)
+    assert figures["lpips_painted"] == pytest.approx(figures["lpips_warped"]) != 0
+    assert {"astronaut_later", "grace_hopper_later"} <= figures.keys()
+    assert sheet.shape == (4, 4, 3, where.size, where.size)
+
+
+def test_a_run_leaves_a_log_a_sheet_a_checkpoint_and_weights(
+    clips: FaceClips, unseen: FaceClips, networks: dict[str, PerceptualFeatures], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    one = trainer("eye", clips, networks, JUDGED)
+    run(one, unseen, networks["alexnet"], tmp_path, stop_at=time.monotonic(), save_every=1e9)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["samples"] == 2
+    assert {"pixel", "judge", "ratio", "seconds"} <= line.keys()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["eye.pt", "eye_00000002.png", "last.pt"]
+    model = PartGenerator(PARTS["eye"][1])
+    model.load_state_dict(torch.load(tmp_path / "eye.pt"))
+    state = torch.load(tmp_path / "last.pt", weights_only=False)
+    assert state["samples"] == 2
+
+
+@pytest.mark.parametrize(("size", "outlines"), [(192, 2), (96, 3)])
+def test_the_judge_answers_with_a_map_for_each_person(size: int, outlines: int) -> None:
+    torch.manual_seed(0)
+    judge = Discriminator(outlines, people=5, style=16, width=8)
+    patch, maps = torch.randn(2, 3, size, size), torch.randn(2, outlines, size // 2, size // 2)
+    score, features = judge(patch, maps, torch.tensor([0, 4]))
+    assert score.shape == (2, 1, size // 16, size // 16)
+    assert [f.shape[1] for f in features] == [8, 16, 32, 48]
+    assert [f.shape[-1] for f in features] == [size // 2**k for k in range(1, 5)]
+    with torch.no_grad():
+        judge.people.weight[3] += 1.0
+        other = judge.eval()(patch, maps, torch.tensor([0, 3]))[0]
+        same = judge(patch, maps, torch.tensor([0, 4]))[0]
+    assert torch.equal(other[0], same[0])
+    assert not torch.allclose(other[1], same[1])
+
+
+def test_the_judge_is_content_when_it_tells_true_from_painted() -> None:
+    score: Any = torch.full((2, 1, 3, 3), 1.5)
+    assert hinge_discriminator(score, -score) == 0
+    assert hinge_discriminator(-score, score) == 5
+    assert feature_matching([score], [score]) == 0
+    assert feature_matching([score], [score + 2]) == 2
