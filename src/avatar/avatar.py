@@ -1,0 +1,161 @@
+"""The task call: a photo and a voice become a clip or a live session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from avatar.clip import Clip
+from avatar.config import SAMPLE_RATE, RenderConfig, from_mapping
+from avatar.engine import Engine
+from avatar.errors import ImageError
+from avatar.generator import Portrait
+from avatar.identity import Consent, Identity, Photo
+from avatar.media import AudioSource, ImageSource, load_image
+from avatar.session import Session
+
+
+class Avatar:
+    """A person who can speak: an ``Identity`` and the models that move it.
+
+    Make one with ``from_image``, ``from_images`` or ``load``.
+
+    Example:
+        >>> avatar = Avatar.from_image("portrait.jpg")  # doctest: +SKIP
+        >>> avatar.speak("hello.wav").save("hello.mp4")  # doctest: +SKIP
+    """
+
+    def __init__(self, identity: Identity, *, engine: Engine | None = None) -> None:
+        self.identity = identity
+        self.engine = Engine.default() if engine is None else engine
+        self._portrait: Portrait = self.engine.generator.prepare(
+            [(photo.image, photo.face) for photo in identity.photos]
+        )
+
+    @classmethod
+    def from_image(
+        cls,
+        image: ImageSource,
+        *,
+        face: int | None = None,
+        engine: Engine | None = None,
+        consent: Consent | Mapping[str, Any] | None = None,
+    ) -> Avatar:
+        """An avatar of the person in one photo, painting or drawing.
+
+        Args:
+            image: path, bytes, binary file, PIL image or array (``load_image``).
+            face: which face to take where there are several, 0 for the largest. Without it the
+                largest is taken, with a warning.
+            engine: the models; those of this process by default.
+            consent: what is known of the person's permission, kept in the saved file:
+                ``attested``, ``attested_by``, ``note``.
+
+        Raises:
+            ImageError: the image cannot be read.
+            FaceError: it shows no usable face.
+        """
+        return cls.from_images([image], face=face, engine=engine, consent=consent)
+
+    @classmethod
+    def from_images(
+        cls,
+        images: Sequence[ImageSource],
+        *,
+        face: int | None = None,
+        engine: Engine | None = None,
+        consent: Consent | Mapping[str, Any] | None = None,
+    ) -> Avatar:
+        """An avatar from several photos of one person; the first is the one that is animated.
+
+        Args and errors as ``from_image``; ``face`` holds for each photo.
+        """
+        if isinstance(images, str | bytes | os.PathLike) or len(images) == 0:
+            raise ImageError("from_images needs a list of one or more images; see from_image")
+        models = Engine.default() if engine is None else engine
+        if not isinstance(consent, Consent):
+            consent = from_mapping(Consent, consent or {})
+        photos = tuple(_photo(image, face, models, k) for k, image in enumerate(images))
+        identity = Identity(photos, consent=consent, models=models.versions())
+        return cls(identity, engine=models)
+
+    def speak(
+        self, audio: AudioSource, *, fps: float = 25.0, size: int | None = None, seed: int = 0
+    ) -> Clip:
+        """The person says ``audio``. Nothing is drawn until the clip is read or saved.
+
+        Args:
+            audio: path, bytes, binary file, ``(samples, sample_rate)`` or ``Audio``.
+            fps: frames a second.
+            size: longer side of the frames in pixels; the photo's own by default.
+            seed: of blinks, glances and head motion: the same seed gives the same pixels.
+
+        Raises:
+            AudioError: it cannot be read, is empty or not finite.
+            ConfigError: ``fps`` or ``size`` is out of range.
+        """
+        config = RenderConfig(fps=fps, size=size, seed=seed)
+        return Clip(audio, engine=self.engine, portrait=self._sized(size), config=config)
+
+    def session(
+        self,
+        *,
+        fps: float = 25.0,
+        size: int | None = None,
+        seed: int = 0,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> Session:
+        """A live stream: push sound, iterate frames.
+
+        Args:
+            fps, size, seed: as in ``speak``.
+            sample_rate: of the sound that will be pushed and that comes with the frames, in hertz.
+
+        Raises:
+            ConfigError: a setting is out of range.
+        """
+        config = RenderConfig(fps=fps, size=size, seed=seed)
+        return Session(self.engine, self._sized(size), config=config, sample_rate=sample_rate)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.avatar`` file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        return self.identity.save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, engine: Engine | None = None) -> Avatar:
+        """Read an ``.avatar`` file. No photo is searched for faces, so it is quick.
+
+        Raises:
+            AvatarFileError: not an avatar file, damaged, or written by a newer version.
+        """
+        return cls(Identity.load(path), engine=engine)
+
+    def _sized(self, size: int | None) -> Portrait:
+        return self._portrait if size is None else self._portrait.resized(size)
+
+
+def _photo(source: ImageSource, face: int | None, engine: Engine, k: int) -> Photo:
+    """Read one photo and find the face in it."""
+    name = f"image {k}"
+    data: bytes | None = None
+    if isinstance(source, str | os.PathLike):
+        name = str(os.fspath(source))
+        # A pipe can be read once only, so it is not opened a second time.
+        data = Path(name).read_bytes() if Path(name).is_fifo() else None
+        image = load_image(source if data is None else data)
+        data = Path(name).read_bytes() if data is None else data
+    elif isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+        image = load_image(data)
+    elif callable(getattr(source, "read", None)):
+        data = cast(BinaryIO, source).read()
+        image = load_image(data)
+    else:
+        image = load_image(source)
+    return Photo.of(image, engine.find_face(image, face=face, name=name), data)

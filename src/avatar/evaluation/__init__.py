@@ -1,0 +1,1 @@
+"""Looking at what is made, by eye and by number."""
