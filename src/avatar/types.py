@@ -46,7 +46,7 @@ VISEME_NAMES: tuple[str, ...] = (
 
 LANDMARK_COUNT = 478
 
-_IBUG68: tuple[int, ...] = (
+IBUG68: tuple[int, ...] = (
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,
     168, 197, 5, 4, 75, 97, 2, 326, 305,
@@ -54,6 +54,7 @@ _IBUG68: tuple[int, ...] = (
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
     78, 82, 13, 312, 308, 317, 14, 87,
 )  # fmt: skip
+"""Mesh index of each iBUG point, the order of ``Landmarks.ibug68``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ class Landmarks:
 
     def ibug68(self) -> FloatArray:
         """The 68 iBUG points, ``[68, 3]`` pixels, for interchange with other tools."""
-        return self.points[list(_IBUG68)]
+        return self.points[list(IBUG68)]
 
 
 @dataclass(frozen=True, eq=False)

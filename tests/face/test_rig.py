@@ -15,8 +15,8 @@ from avatar.errors import InputError, WeightsError
 from avatar.face import FaceRig
 from avatar.face.lips import lip_gaps
 from avatar.face.pose import matrix_from_quaternion, quaternion_from_matrix, similarity
-from avatar.face.topology import EYES, IBUG68, INNER_LIP_LOWER, INNER_LIP_UPPER
-from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, FloatArray, Landmarks
+from avatar.face.topology import EYES, INNER_LIP_LOWER, INNER_LIP_UPPER
+from avatar.types import ARKIT_NAMES, IBUG68, LANDMARK_COUNT, Face, FloatArray, Landmarks
 
 RIG = FaceRig.load()
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import InputError, WeightsError
 from avatar.face.pose import matrix_from_quaternion, quaternion_from_matrix, similarity
-from avatar.face.topology import IBUG68
-from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, FloatArray, Landmarks
+from avatar.types import ARKIT_NAMES, IBUG68, LANDMARK_COUNT, FloatArray, Landmarks
 from avatar.weights import load_weights
 
 WEIGHTS_NAME = "face_rig"

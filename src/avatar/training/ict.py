@@ -19,13 +19,12 @@ from scipy.spatial import cKDTree
 from avatar.face.pose import similarity
 from avatar.face.topology import (
     EYES,
-    IBUG68,
     INNER_LIP_LOWER,
     INNER_LIP_UPPER,
     OUTER_LIP_LOWER,
     OUTER_LIP_UPPER,
 )
-from avatar.types import ARKIT_NAMES
+from avatar.types import ARKIT_NAMES, IBUG68
 
 Array = NDArray[np.float64]
 

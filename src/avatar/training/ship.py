@@ -1,12 +1,11 @@
 """Write trained part generators as the weights that the package ships.
 
-python -m avatar.training.ship --mouth RUN/mouth.pt --eye RUN/eye.pt --figures RUN/figures.json
+python -m avatar.training.ship --mouth RUN/mouth.pt --eye RUN/eye.pt
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -31,9 +30,6 @@ def main() -> None:
         parser.add_argument(
             f"--{part}", type=Path, required=True, help=f"smoothed weights of the {part} run"
         )
-    parser.add_argument(
-        "--figures", type=Path, help="JSON of held-out figures to keep beside the weights"
-    )
     parser.add_argument("--out", type=Path, help="folder; that of the package by default")
     args = parser.parse_args()
     tensors: dict[str, Tensor] = {}
@@ -44,7 +40,6 @@ def main() -> None:
         "parts": {part: sizes.as_dict() for part, (_, sizes) in PARTS.items()},
         "data": _DATA,
         "command": "python -m avatar.training.generator (see docs/training-log.md)",
-        "figures": json.loads(args.figures.read_text()) if args.figures else None,
         "license": "Apache-2.0",
     }
     print(save_weights("generator", tensors, config, args.out))
