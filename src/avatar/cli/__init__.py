@@ -1,0 +1,94 @@
+"""The command line: one module for each command or group of commands.
+
+An error of this package is one line on stderr and its own exit code (``avatar.errors``), never a
+traceback. An interrupt ends with 130, a termination with 143; both leave no temporary file.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, TextIO
+
+import typer
+
+import avatar
+from avatar.cli.doctor import doctor
+from avatar.cli.speak import create, speak
+from avatar.errors import AvatarError
+
+app = typer.Typer(
+    name="avatar",
+    help="One photo and any voice become a talking face.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _command in (speak, create, doctor):
+    app.command()(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; gives the exit code."""
+    try:
+        with _plain_warnings():
+            app(list(arguments), prog_name="avatar")
+    except AvatarError as error:
+        _say("error", str(error))
+        return error.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings of this package as one line each; those of others, meant for programmers, not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.filterwarnings("always", category=RuntimeWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if Path(avatar.__file__).parent in Path(filename).parents:
+        _say("warning", str(message))
+
+
+def _say(kind: str, message: str) -> None:
+    print(f"{kind}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _say("error", "interrupted; nothing was written")
+    raise SystemExit(128 + number)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(avatar.__version__)
+        raise typer.Exit

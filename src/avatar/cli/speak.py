@@ -1,0 +1,104 @@
+"""``avatar speak`` and ``avatar create``: from photos to a video, or to an ``.avatar`` file."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatar.cli._common import FACE, JSON, progress_bar
+from avatar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from avatar.avatar import Avatar
+
+
+def speak(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PHOTO... AUDIO",
+            help="Photos of one person, then the sound file. With --avatar, only the sound.",
+        ),
+    ],
+    # Text, since a Path forgets the trailing slash that asks for pictures.
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="The video file to write; FOLDER/ for numbered PNG files and the sound.",
+        ),
+    ],
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
+    size: Annotated[
+        int | None, typer.Option(help="Longer side in pixels; the photo's own by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of blinks, glances and head motion.")] = 0,
+    face: Annotated[int | None, FACE] = None,
+    saved: Annotated[
+        Path | None, typer.Option("--avatar", help="An .avatar file, instead of photos.")
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Make a video of the person saying the sound."""
+    photos, audio = inputs[:-1], inputs[-1]
+    begun = time.perf_counter()
+    person = _person(photos, face, saved)
+    clip = person.speak(audio, fps=fps, size=size, seed=seed)
+    with progress_bar(quiet=as_json) as progress:
+        path = clip.save(output, progress=progress)
+    seconds = time.perf_counter() - begun
+    if as_json:
+        result = {"output": str(path), **asdict(clip.info), "seconds_taken": round(seconds, 3)}
+        print(json.dumps(result))
+    else:
+        info = clip.info
+        made = f"{info.duration_seconds:.1f} s, {info.width}×{info.height} at {info.fps:g} fps"
+        print(f"{path}: {made}, made in {seconds:.1f} s")
+
+
+def create(
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="One or more photos of a person.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .avatar file to write.")],
+    face: Annotated[int | None, FACE] = None,
+    consent_by: Annotated[
+        str | None,
+        typer.Option(help="Who attests that the person agrees, or that no consent is needed."),
+    ] = None,
+    consent_note: Annotated[str, typer.Option(help="Anything that helps to check it.")] = "",
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Keep a person in an .avatar file, ready to speak without looking for the face again."""
+    from avatar.avatar import Avatar
+
+    consent = {
+        "attested": consent_by is not None,
+        "attested_by": consent_by or "",
+        "note": consent_note,
+    }
+    person = Avatar.from_images(photos, face=face, consent=consent)
+    path = person.save(output)
+    if as_json:
+        print(json.dumps({"output": str(path), "photos": len(photos), "consent": consent}))
+    else:
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KB, {len(photos)} photo(s)")
+
+
+def _person(photos: list[Path], face: int | None, saved: Path | None) -> Avatar:
+    from avatar.avatar import Avatar
+
+    if saved is not None and photos:
+        raise ConfigError("give either photos or --avatar, not both")
+    if saved is not None:
+        return Avatar.load(saved)
+    if not photos:
+        raise ConfigError("give a photo and a sound file: avatar speak PHOTO AUDIO -o OUT.mp4")
+    return Avatar.from_images(photos, face=face)
