@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -177,6 +178,70 @@ void signed_distance(int64_t batch, int64_t corners, int64_t size, uintptr_t pol
   kernels().signed_distance(args, threads);
 }
 
+void spread_over_grid(int64_t rows, int64_t columns, int64_t count, uintptr_t y, uintptr_t x,
+                      uintptr_t points, uintptr_t values, uintptr_t weights, uintptr_t out,
+                      float sigma, float floor, uintptr_t scratch, int threads) {
+  const avatar::SpreadOverGrid args{rows,
+                                    columns,
+                                    count,
+                                    reinterpret_cast<const float *>(y),
+                                    reinterpret_cast<const float *>(x),
+                                    reinterpret_cast<const float *>(points),
+                                    reinterpret_cast<const float *>(values),
+                                    reinterpret_cast<const float *>(weights),
+                                    reinterpret_cast<float *>(out),
+                                    sigma,
+                                    floor,
+                                    reinterpret_cast<float *>(scratch)};
+  const py::gil_scoped_release released;
+  kernels().spread_over_grid(args, threads);
+}
+
+void compose(int64_t height, int64_t width, uintptr_t photo, uintptr_t out, const Four &region,
+             uintptr_t positions, int64_t grid_height, int64_t grid_width,
+             const std::vector<uintptr_t> &paints, const std::vector<int64_t> &sizes,
+             uintptr_t to_paint, int threads) {
+  std::vector<avatar::Layer> layers(paints.size());
+  for (size_t k = 0; k < layers.size(); ++k) {
+    layers[k].paint = reinterpret_cast<const float *>(paints[k]);
+    layers[k].size = sizes.at(k);
+    std::memcpy(layers[k].to_paint, reinterpret_cast<const float *>(to_paint) + 6 * k,
+                sizeof(layers[k].to_paint));
+  }
+  const avatar::Compose args{height,
+                             width,
+                             reinterpret_cast<const uint8_t *>(photo),
+                             reinterpret_cast<uint8_t *>(out),
+                             region[0],
+                             region[1],
+                             region[2],
+                             region[3],
+                             reinterpret_cast<const float *>(positions),
+                             grid_height,
+                             grid_width,
+                             layers.data(),
+                             int64_t(layers.size())};
+  const py::gil_scoped_release released;
+  kernels().compose(args, threads);
+}
+
+void yuv420(int64_t height, int64_t width, uintptr_t rgb, int64_t rgb_row, uintptr_t y,
+            int64_t y_row, uintptr_t u, uintptr_t v, int64_t chroma_row, int64_t chroma_column,
+            int threads) {
+  const avatar::Yuv420 args{height,
+                            width,
+                            reinterpret_cast<const uint8_t *>(rgb),
+                            rgb_row,
+                            reinterpret_cast<uint8_t *>(y),
+                            reinterpret_cast<uint8_t *>(u),
+                            reinterpret_cast<uint8_t *>(v),
+                            y_row,
+                            chroma_row,
+                            chroma_column};
+  const py::gil_scoped_release released;
+  kernels().yuv420(args, threads);
+}
+
 #endif
 
 } // namespace
@@ -199,6 +264,9 @@ PYBIND11_MODULE(_native, module) {
   module.def("warp", &warp);
   module.def("spread", &spread);
   module.def("signed_distance", &signed_distance);
+  module.def("spread_over_grid", &spread_over_grid);
+  module.def("compose", &compose);
+  module.def("yuv420", &yuv420);
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", &available);
   module.def("use_isa", &use_isa);

@@ -50,6 +50,47 @@ struct Spread {
   float sigma, floor;
 };
 
+// Spread at the nodes of an upright grid, where e^-(dx^2 + dy^2) is a product: a point costs
+// rows + columns exponentials, not rows * columns.
+struct SpreadOverGrid {
+  int64_t rows, columns, count;
+  const float *y, *x;           // [rows], [columns]
+  const float *points, *values; // [count, 2]
+  const float *weights;         // [count]; null for ones
+  float *out;                   // [2, rows, columns]
+  float sigma, floor;
+  float *scratch; // count * (rows + columns) floats, each rounded up to a multiple of 16
+};
+
+// Something painted over a picture: `to_paint` takes a pixel (x, y, 1) to a place of `paint`.
+struct Layer {
+  const float *paint; // [size, size, 4]: what to add to RGB, and the share of what is below to drop
+  int64_t size;
+  float to_paint[6];
+};
+
+// A photo whose region is warped by a grid of positions in the photo, then painted over.
+struct Compose {
+  int64_t height, width;
+  const uint8_t *photo;             // [height, width, 3]
+  uint8_t *out;                     // likewise
+  int64_t left, top, right, bottom; // the region
+  const float *positions;           // [2, grid_height, grid_width], spanning the region
+  int64_t grid_height, grid_width;
+  const Layer *layers; // in the order of painting
+  int64_t layer_count;
+};
+
+// RGB to the planes of a video frame, BT.709 in limited range. A chroma sample is the mean of the
+// 2 x 2 pixels it covers; an odd side counts its last row or column twice.
+struct Yuv420 {
+  int64_t height, width; // of rgb; of y: both rounded up to even; of u and v: half of that
+  const uint8_t *rgb;    // [height, width, 3]
+  int64_t rgb_row;
+  uint8_t *y, *u, *v;
+  int64_t y_row, chroma_row, chroma_column; // strides; a chroma_column of 2 interleaves u and v
+};
+
 // Four times the distance of pixel centres of the square [-1, 1]^2 to a closed polygon, positive
 // inside, clipped to [-1, 1].
 struct SignedDistance {
@@ -77,6 +118,9 @@ struct CpuKernels {
   void (*warp)(const Warp &, int threads);
   void (*spread)(const Spread &, int threads);
   void (*signed_distance)(const SignedDistance &, int threads);
+  void (*spread_over_grid)(const SpreadOverGrid &, int threads);
+  void (*compose)(const Compose &, int threads);
+  void (*yuv420)(const Yuv420 &, int threads);
 };
 
 // The builds that this processor can run, best first; `count` is set to how many.

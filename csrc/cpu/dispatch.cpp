@@ -10,7 +10,14 @@ namespace avatar {
   void warp(const Warp &, int threads);                                                            \
   void spread(const Spread &, int threads);                                                        \
   void signed_distance(const SignedDistance &, int threads);                                       \
+  void spread_over_grid(const SpreadOverGrid &, int threads);                                      \
+  void compose(const Compose &, int threads);                                                      \
+  void yuv420(const Yuv420 &, int threads);                                                        \
   }
+
+#define AVATAR_BUILD(name, isa)                                                                    \
+  {name,         isa::adain, isa::warp, isa::spread, isa::signed_distance, isa::spread_over_grid,  \
+   isa::compose, isa::yuv420}
 
 AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86
@@ -30,15 +37,12 @@ struct Builds {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
-      all[count++] = {"x86-64-v4", x86_64_v4::adain, x86_64_v4::warp, x86_64_v4::spread,
-                      x86_64_v4::signed_distance};
+      all[count++] = AVATAR_BUILD("x86-64-v4", x86_64_v4);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
-      all[count++] = {"x86-64-v3", x86_64_v3::adain, x86_64_v3::warp, x86_64_v3::spread,
-                      x86_64_v3::signed_distance};
+      all[count++] = AVATAR_BUILD("x86-64-v3", x86_64_v3);
 #endif
-    all[count++] = {"portable", portable::adain, portable::warp, portable::spread,
-                    portable::signed_distance};
+    all[count++] = AVATAR_BUILD("portable", portable);
   }
 };
 

@@ -1,4 +1,4 @@
-// Signed distance of pixels to a polygon, sixteen pixels of a row at a time.
+// Signed distance of pixels to a polygon, a vector of pixels at a time.
 
 #include <cmath>
 
@@ -18,9 +18,7 @@ constexpr int64_t kMostCorners = 64;
 void row(const SignedDistance &a, const Edge *edges, int64_t batch, int64_t y_index) {
   const float step = 2.0f / float(a.size), y = (float(y_index) + 0.5f) * step - 1.0f;
   float *out = a.out + (batch * a.size + y_index) * a.size;
-  vfloat lane = {};
-  for (int i = 0; i < kLanes; ++i)
-    lane[i] = float(i);
+  const vfloat lane = __builtin_convertvector(lane_numbers(), vfloat);
   for (int64_t first = 0; first < a.size; first += kLanes) {
     const vfloat x = (lane + float(first) + 0.5f) * step - 1.0f;
     vfloat nearest = fill(1e30f);

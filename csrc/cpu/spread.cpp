@@ -1,4 +1,4 @@
-// Normalised Gaussian interpolation of scattered displacements, sixteen places at a time.
+// Normalised Gaussian interpolation of scattered displacements, a vector of places at a time.
 
 #include "ops.h"
 #include "vector.h"
@@ -21,6 +21,9 @@ inline vfloat exponential(vfloat x) {
   p = p * r * r + r + 1.0f;
   return p * bit_cast<vfloat>((bit_cast<vint>(shifted) - 0x4b400000 + 127) << 23);
 }
+
+// A multiple of every vector length.
+inline int64_t padded_count(int64_t count) { return (count + 15) / 16 * 16; }
 
 void block(const Spread &a, int64_t batch, int64_t first) {
   const int64_t left = a.places - first;
@@ -52,7 +55,61 @@ void block(const Spread &a, int64_t batch, int64_t first) {
   }
 }
 
+// The bell around each point's `axis` coordinate at `count` places, rounded up to whole vectors:
+// [points, padded].
+void bells(const SpreadOverGrid &a, int axis, const float *places, int64_t count, float *out) {
+  const float rate = -0.5f / (a.sigma * a.sigma);
+  const int64_t padded = padded_count(count);
+  for (int64_t k = 0; k < a.count; ++k) {
+    const float own = axis == 1 && a.weights ? a.weights[k] : 1.0f;
+    for (int64_t i = 0; i < padded; i += kLanes) {
+      const int64_t left = count - i;
+      const vfloat at = left < kLanes ? load_some(places + i, int(left)) : load(places + i);
+      const vfloat d = at - a.points[2 * k + axis];
+      store(out + k * padded + i, exponential(d * d * rate) * own);
+    }
+  }
+}
+
+constexpr int kRows = 4;
+
+// The nodes of kRows rows and a vector of columns; what of it lies beyond the grid is not written.
+void nodes(const SpreadOverGrid &a, const float *across, const float *down, int64_t row,
+           int64_t column) {
+  const int64_t wide = padded_count(a.columns), high = padded_count(a.rows);
+  vfloat weight[kRows] = {}, x[kRows] = {}, y[kRows] = {};
+  for (int64_t k = 0; k < a.count; ++k) {
+    const vfloat bell = load(across + k * wide + column);
+    const vfloat bell_x = bell * a.values[2 * k], bell_y = bell * a.values[2 * k + 1];
+    const float *own = down + k * high + row;
+    for (int i = 0; i < kRows; ++i) {
+      weight[i] += bell * own[i];
+      x[i] += bell_x * own[i];
+      y[i] += bell_y * own[i];
+    }
+  }
+  const int64_t left = a.columns - column;
+  const int count = int(left < kLanes ? left : kLanes);
+  for (int i = 0; i < kRows && row + i < a.rows; ++i) {
+    float *out = a.out + (row + i) * a.columns + column;
+    store_some(out, x[i] / (weight[i] + a.floor), count);
+    store_some(out + a.rows * a.columns, y[i] / (weight[i] + a.floor), count);
+  }
+}
+
 } // namespace
+
+void spread_over_grid(const SpreadOverGrid &a, int threads) {
+  float *across = a.scratch, *down = a.scratch + a.count * padded_count(a.columns);
+  bells(a, 0, a.x, a.columns, across);
+  bells(a, 1, a.y, a.rows, down);
+  const int64_t bands = (a.rows + kRows - 1) / kRows;
+  const bool worth = threads > 1 && a.rows * a.columns * a.count > 65536;
+#pragma omp parallel for schedule(static) num_threads(threads) if (worth)
+  for (int64_t band = 0; band < bands; ++band)
+    for (int64_t column = 0; column < a.columns; column += kLanes)
+      nodes(a, across, down, band * kRows, column);
+}
 
 void spread(const Spread &a, int threads) {
   const int64_t blocks = (a.places + kLanes - 1) / kLanes, items = a.batch * blocks;

@@ -1,4 +1,6 @@
-// Sixteen floats at a time, in whatever registers the target has, and the types kept in memory.
+// As many floats at a time as one register of the target holds, and the types kept in memory.
+//
+// Wider vectors would compile too, but GCC takes comparisons of them apart, lane by lane.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +12,19 @@
 
 namespace {
 
+#if defined(__AVX512F__)
 constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
 
-typedef float vfloat __attribute__((vector_size(64)));
-typedef int32_t vint __attribute__((vector_size(64)));
-typedef uint32_t vuint __attribute__((vector_size(64)));
-typedef uint16_t vhalf __attribute__((vector_size(32)));
-typedef uint8_t vbyte __attribute__((vector_size(16)));
+typedef float vfloat __attribute__((vector_size(4 * kLanes)));
+typedef int32_t vint __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t vuint __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t vhalf __attribute__((vector_size(2 * kLanes)));
+typedef uint8_t vbyte __attribute__((vector_size(kLanes)));
 
 struct bf16 {
   uint16_t bits;
@@ -30,6 +38,14 @@ template <class To, class From> inline To bit_cast(From from) {
 }
 
 inline vfloat fill(float value) { return value - vfloat{}; }
+
+// 0, 1, 2, ...
+inline vint lane_numbers() {
+  vint numbers = {};
+  for (int lane = 0; lane < kLanes; ++lane)
+    numbers[lane] = lane;
+  return numbers;
+}
 
 inline float to_float(float value) { return value; }
 inline float to_float(bf16 value) { return bit_cast<float>(uint32_t(value.bits) << 16); }
@@ -75,18 +91,13 @@ inline void store(uint8_t *to, vfloat value) {
   std::memcpy(to, &bytes, sizeof(bytes));
 }
 
-// Thirty-two bits from each of sixteen places, `offset` bytes from `base`, aligned or not.
+// Thirty-two bits from each of kLanes places, `offset` bytes from `base`, aligned or not.
 inline vuint gather_words(const void *base, vint offset) {
 #if defined(__AVX512F__)
   return bit_cast<vuint>(_mm512_i32gather_epi32(bit_cast<__m512i>(offset), base, 1));
 #elif defined(__AVX2__)
-  __m256i half[2];
-  std::memcpy(half, &offset, sizeof(half));
-  for (int i = 0; i < 2; ++i)
-    half[i] = _mm256_i32gather_epi32(static_cast<const int *>(base), half[i], 1);
-  vuint words;
-  std::memcpy(&words, half, sizeof(words));
-  return words;
+  return bit_cast<vuint>(
+      _mm256_i32gather_epi32(static_cast<const int *>(base), bit_cast<__m256i>(offset), 1));
 #else
   vuint words;
   for (int lane = 0; lane < kLanes; ++lane) {
@@ -98,7 +109,7 @@ inline vuint gather_words(const void *base, vint offset) {
 #endif
 }
 
-// The elements of `base` at sixteen indices.
+// The elements of `base` at kLanes indices.
 inline vfloat gather(const float *base, vint index) {
   return bit_cast<vfloat>(gather_words(base, index * int(sizeof(float))));
 }
