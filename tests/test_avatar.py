@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from avatar import Audio, Avatar, Identity, load_audio
+from avatar import Audio, Avatar, Identity, Style, load_audio
 from avatar.errors import (
     AudioError,
     AvatarFileError,
@@ -295,3 +295,28 @@ def test_importing_loads_nothing_heavy() -> None:
         "assert 'mediapipe' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+# ── style, size ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_clip_and_a_session_speak_in_the_style_asked_for(
+    person: Avatar, sound: tuple[FloatArray, int]
+) -> None:
+    happy = Style(emotion={"happy": 1.0})
+    clip = list(person.speak(sound, size=64, style=happy))
+    with person.session(size=64, sample_rate=sound[1], style=happy) as session:
+        session.push_audio(sound[0])
+        session.flush()
+        live = list(session)
+    plain = list(person.speak(sound, size=64))
+    for a, b in zip(clip, live, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+    smiles = [frames[-1].blendshapes["mouthSmileLeft"] for frames in (clip, plain)]
+    assert smiles[0] > smiles[1] + 0.1
+
+
+def test_sessions_of_one_size_share_what_does_not_change(person: Avatar) -> None:
+    one, two, other = (person.session(size=size) for size in (64, 64, 72))
+    assert one._likeness is two._likeness
+    assert one._likeness is not other._likeness

@@ -249,6 +249,22 @@ def test_ten_minutes_need_no_more_memory_than_one(portrait: ImageArray, tmp_path
     assert long - short < 25
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [
+        ("--emotion", "hapy=0.5", "happy"),
+        ("--emotion", "joy=5", "joy"),
+        ("--intensity", "-1", "intensity"),
+        ("--gaze", "up", "gaze"),
+        ("--gain", "jawOpn=1", "jawOpen"),
+    ],
+)
+def test_a_style_that_is_none(speak: Run, option: str, value: str, word: str) -> None:
+    code, said = speak("photo.png", "sound.wav", option, value)
+    assert code == 11
+    assert word in said
+
+
 # ── output ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from avatar.clip import Clip
     from avatar.identity import Identity
     from avatar.media import load_audio, load_image
+    from avatar.motion import Style
     from avatar.session import Session
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "Landmarks",
     "Motion",
     "Session",
+    "Style",
     "__version__",
     "load_audio",
     "load_image",
@@ -44,6 +46,7 @@ _LAZY = {
     "Clip": "avatar.clip",
     "Identity": "avatar.identity",
     "Session": "avatar.session",
+    "Style": "avatar.motion.style",
     "load_audio": "avatar.media",
     "load_image": "avatar.media",
 }

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from avatar.clip import Clip
-from avatar.config import SAMPLE_RATE, RenderConfig, from_mapping
+from avatar.config import SAMPLE_RATE, SessionConfig, from_mapping
 from avatar.engine import Engine
 from avatar.errors import ImageError
 from avatar.generator import Portrait
 from avatar.identity import Consent, Identity, Photo
 from avatar.media import AudioSource, ImageSource, load_image
-from avatar.session import Session
+from avatar.motion import NEUTRAL, Style
+from avatar.session import Likeness, Session, scaled
+from avatar.types import Face
+
+_KEPT_SIZES = 4
+"""Of how many sizes an avatar keeps what its sessions share."""
 
 
 class Avatar:
@@ -30,9 +37,9 @@ class Avatar:
     def __init__(self, identity: Identity, *, engine: Engine | None = None) -> None:
         self.identity = identity
         self.engine = Engine.default() if engine is None else engine
-        self._portrait: Portrait = self.engine.generator.prepare(
-            [(photo.image, photo.face) for photo in identity.photos]
-        )
+        self._preparing = threading.Lock()
+        self._portrait: Portrait | None = None
+        self._likenesses: OrderedDict[tuple[int | None, bool], Likeness] = OrderedDict()
 
     @classmethod
     def from_image(
@@ -82,7 +89,13 @@ class Avatar:
         return cls(identity, engine=models)
 
     def speak(
-        self, audio: AudioSource, *, fps: float = 25.0, size: int | None = None, seed: int = 0
+        self,
+        audio: AudioSource,
+        *,
+        fps: float = 25.0,
+        size: int | None = None,
+        seed: int = 0,
+        style: Style = NEUTRAL,
     ) -> Clip:
         """The person says ``audio``. Nothing is drawn until the clip is read or saved.
 
@@ -91,13 +104,15 @@ class Avatar:
             fps: frames a second.
             size: longer side of the frames in pixels; the photo's own by default.
             seed: of blinks, glances and head motion: the same seed gives the same pixels.
+            style: how the face speaks: emotion, liveliness, gaze.
 
         Raises:
             AudioError: it cannot be read, is empty or not finite.
             ConfigError: ``fps`` or ``size`` is out of range.
         """
-        config = RenderConfig(fps=fps, size=size, seed=seed)
-        return Clip(audio, engine=self.engine, portrait=self._sized(size), config=config)
+        config = SessionConfig(fps=fps, size=size, seed=seed)
+        likeness = self._likeness(size, pixels=True)
+        return Clip(audio, engine=self.engine, likeness=likeness, config=config, style=style)
 
     def session(
         self,
@@ -106,18 +121,32 @@ class Avatar:
         size: int | None = None,
         seed: int = 0,
         sample_rate: int = SAMPLE_RATE,
+        style: Style = NEUTRAL,
+        pixels: bool = True,
+        idle: bool = False,
+        pacing: str = "burst",
+        ahead_seconds: float = 0.0,
     ) -> Session:
         """A live stream: push sound, iterate frames.
 
         Args:
-            fps, size, seed: as in ``speak``.
+            fps, size, seed, style: as in ``speak``.
             sample_rate: of the sound that will be pushed and that comes with the frames, in hertz.
+            pixels: False for landmarks and blendshapes only: ``Frame.image`` is None, and the
+                generator is neither loaded nor run.
+            idle: frames go on where nothing is said.
+            pacing: ``burst``, frames as soon as they are known, or ``realtime``, each at its time.
+            ahead_seconds: how long before its time a frame of speech may leave in ``realtime``.
 
         Raises:
             ConfigError: a setting is out of range.
         """
-        config = RenderConfig(fps=fps, size=size, seed=seed)
-        return Session(self.engine, self._sized(size), config=config, sample_rate=sample_rate)
+        config = SessionConfig(
+            fps=fps, size=size, seed=seed, sample_rate=sample_rate, pixels=pixels, idle=idle,
+            pacing=pacing, ahead_seconds=ahead_seconds,
+        )  # fmt: skip
+        likeness = self._likeness(size, pixels=pixels)
+        return Session(self.engine, likeness, config=config, style=style)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.avatar`` file.
@@ -136,8 +165,32 @@ class Avatar:
         """
         return cls(Identity.load(path), engine=engine)
 
-    def _sized(self, size: int | None) -> Portrait:
-        return self._portrait if size is None else self._portrait.resized(size)
+    def _likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+        """The person at a size; the last few are kept, so that sessions share them."""
+        with self._preparing:
+            key = (size, pixels)
+            if key not in self._likenesses:
+                likeness = self._make_likeness(size, pixels=pixels)
+                if likeness.portrait is not None:
+                    self.engine.warm_up(likeness.portrait)
+                self._likenesses[key] = likeness
+            self._likenesses.move_to_end(key)
+            if len(self._likenesses) > _KEPT_SIZES:
+                self._likenesses.popitem(last=False)
+            return self._likenesses[key]
+
+    def _make_likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+        photo = self.identity.photos[0]
+        if not pixels:
+            height, width = photo.image.shape[:2]
+            face = photo.face if size is None else scaled(photo.face, width, height, size)
+            return Likeness.of(self.engine.rig, face)
+        if self._portrait is None:
+            photos = [(photo.image, photo.face) for photo in self.identity.photos]
+            self._portrait = self.engine.prepare(photos)
+        portrait = self._portrait if size is None else self._portrait.resized(size)
+        face = Face(portrait.landmarks, portrait.expression)
+        return Likeness.of(self.engine.rig, face, portrait)
 
 
 def _photo(source: ImageSource, face: int | None, engine: Engine, k: int) -> Photo:

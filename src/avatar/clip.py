@@ -7,15 +7,15 @@ import html
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from avatar.config import RenderConfig
+from avatar.config import SessionConfig
 from avatar.engine import Engine
-from avatar.generator import Portrait
 from avatar.media import AudioSource, VideoWriter, iter_audio
-from avatar.session import Session, frame_count
+from avatar.motion import Style
+from avatar.session import Likeness, Session, frame_count
 from avatar.types import Frame
 
 _CHUNK_SECONDS = 0.5
@@ -52,20 +52,28 @@ class Clip:
     Args:
         audio: what is said (``iter_audio``); a file object or a pipe is read once, here.
         engine: the models.
-        portrait: the person, at the size to draw.
+        likeness: the person, at the size to draw.
         config: frame rate and seed.
+        style: how the face speaks.
 
     Raises:
         AudioError: the sound cannot be read, is empty, or not finite anywhere.
     """
 
     def __init__(
-        self, audio: AudioSource, *, engine: Engine, portrait: Portrait, config: RenderConfig
+        self,
+        audio: AudioSource,
+        *,
+        engine: Engine,
+        likeness: Likeness,
+        config: SessionConfig,
+        style: Style,
     ) -> None:
         self._audio = _readable_again(audio)
         self._engine = engine
-        self._portrait = portrait
+        self._likeness = likeness
         self._config = config
+        self._style = style
         self.info = self._measure()
 
     def _measure(self) -> ClipInfo:
@@ -74,7 +82,8 @@ class Clip:
         for chunk in iter_audio(self._audio, chunk_seconds=_CHUNK_SECONDS):
             samples += len(chunk.samples)
             sample_rate = chunk.sample_rate
-        height, width = self._portrait.photo.shape[:2]
+        assert self._likeness.portrait is not None
+        height, width = self._likeness.portrait.photo.shape[:2]
         return ClipInfo(
             frames=frame_count(samples, sample_rate, self._config.fps),
             duration_seconds=samples / sample_rate,
@@ -88,12 +97,8 @@ class Clip:
         return self.info.frames
 
     def __iter__(self) -> Iterator[Frame]:
-        with Session(
-            self._engine,
-            self._portrait,
-            config=self._config,
-            sample_rate=self.info.sample_rate,
-        ) as session:
+        config = replace(self._config, sample_rate=self.info.sample_rate)
+        with Session(self._engine, self._likeness, config=config, style=self._style) as session:
             for chunk in iter_audio(self._audio, chunk_seconds=_CHUNK_SECONDS):
                 session.push_audio(chunk)
                 yield from session
@@ -119,6 +124,7 @@ class Clip:
             path, width=info.width, height=info.height, fps=info.fps, sample_rate=info.sample_rate
         ) as writer:
             for done, frame in enumerate(self, start=1):
+                assert frame.image is not None
                 writer.write(frame.image, frame.audio.samples)
                 if progress is not None:
                     progress(done, info.frames)

@@ -8,45 +8,56 @@ whole clip is a session read to its end.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
 
 import avatar
 from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, find_face
 from avatar.generator import Generator, Portrait
-from avatar.motion import AudioToFace
-from avatar.types import Audio, Face, FloatArray, Frame, ImageArray, Landmarks
+from avatar.motion import AudioToFace, MotionStream
+from avatar.speech import SAMPLES_PER_BLOCK
+from avatar.types import Face, FloatArray, Frame, ImageArray
 
 T = TypeVar("T")
+_Picture = Callable[[], ImageArray | None]
+"""A picture that is being drawn: waits for it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FrameRequest:
-    """A frame that has everything but its pixels.
+    """A frame that has everything but its picture, and how to draw that.
 
     Attributes:
-        portrait: the person, at the size to draw.
-        landmarks: ``[478, 3]`` where the face shall be, in pixels of ``portrait.photo``.
-
-    The other attributes are those of ``Frame``.
+        frame: the frame; its ``image`` is None.
+        portrait: the person, at the size to draw; None for a frame that stays without a picture.
+        points: ``[478, 3]`` where the face shall be, in pixels of ``portrait.photo``.
+        enlarge_to: (height, width) of the picture where that is not the portrait's own.
+        picture: to be shown again instead of drawing.
     """
 
-    portrait: Portrait
-    landmarks: Landmarks
-    index: int
-    pts_seconds: float
-    audio: Audio
-    expression: FloatArray
-    visemes: FloatArray
-    utterance_id: int
+    frame: Frame
+    portrait: Portrait | None = None
+    points: FloatArray = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    enlarge_to: tuple[int, int] | None = None
+    picture: ImageArray | None = None
 
 
 class FrameSource(Protocol):
     """What ``Engine.step`` needs of a session."""
 
     def next_request(self) -> FrameRequest | None:
-        """Take the next frame that is due, or None where none is ready."""
+        """Take the next frame that is due, or None where none is."""
+
+    def accept(self, request: FrameRequest, image: ImageArray | None) -> bool:
+        """Hear what became of a request; False where its frame must not be shown any more."""
 
 
 class _Lazy(Generic[T]):
@@ -77,8 +88,9 @@ class Engine:
         self._detecting = threading.Lock()
         self._detector: _Lazy[FaceDetector] = _Lazy(lambda: detector or MediaPipeDetector())
         self._rig = _Lazy(FaceRig.load)
-        self._audio_to_face = _Lazy(AudioToFace.load)
+        self._audio_to_face = _Lazy(_load_audio_to_face)
         self._generator = _Lazy(lambda: Generator.load(device=device))
+        self._crew = _Lazy(_Crew)
 
     @classmethod
     def default(cls) -> Engine:
@@ -115,27 +127,123 @@ class Engine:
             return find_face(image, self.detector, face=face, name=name)
 
     def step(self, sessions: Sequence[FrameSource]) -> list[Frame | None]:
-        """Draw the next frame of each session; None for a session that has none ready.
+        """Draw the next frame of each session, together; None for a session that has none due.
 
-        A frame depends on its own session alone: the same pixels whoever else is in the batch.
+        On the CPU a frame depends on its own session alone: the same bits whoever else is in the
+        batch and however many cores there are. Other devices agree but for rounding.
         """
+        requests = [session.next_request() for session in sessions]
+        pictures = iter(self._draw([request for request in requests if request is not None]))
         return [
-            None if request is None else self._draw(request)
-            for request in [session.next_request() for session in sessions]
+            None if request is None else _finished(session, request, next(pictures)())
+            for session, request in zip(sessions, requests, strict=True)
         ]
 
-    def _draw(self, request: FrameRequest) -> Frame:
-        image = self.generator.render(request.portrait, request.landmarks.points)
-        return Frame(
-            index=request.index,
-            pts_seconds=request.pts_seconds,
-            image=image,
-            audio=request.audio,
-            landmarks=request.landmarks,
-            expression=request.expression,
-            visemes=request.visemes,
-            utterance_id=request.utterance_id,
-        )
+    def frames(self, session: FrameSource) -> Iterator[Frame]:
+        """Draw the frames of one session that are due, in order, the next while one is shown."""
+        waiting: deque[tuple[FrameRequest, _Picture]] = deque()
+        while True:
+            room = (
+                request
+                for _ in range(len(waiting), self._crew.get().size + 1)
+                if (request := session.next_request()) is not None
+            )
+            requests = list(room)
+            waiting.extend(zip(requests, self._draw(requests), strict=True))
+            if not waiting:
+                return
+            request, picture = waiting.popleft()
+            frame = _finished(session, request, picture())
+            if frame is not None:
+                yield frame
+
+    def prepare(self, photos: Sequence[tuple[ImageArray, Face]]) -> Portrait:
+        """``Generator.prepare`` on one core, so that its bits do not depend on how many there are.
+
+        Args:
+            photos: pictures of one person with the face found in each, the one to show first.
+        """
+        return self._crew.get().submit(lambda: self.generator.prepare(list(photos)))()
+
+    def warm_up(self, portrait: Portrait) -> None:
+        """Draw a portrait as it is, so that the first frame of a session comes like any other."""
+        crew = self._crew.get()
+        draw = partial(self.generator.render, portrait, portrait.landmarks.points)
+        for picture in [crew.submit(draw) for _ in range(crew.size)]:
+            picture()
+
+    def _draw(self, requests: Sequence[FrameRequest]) -> list[_Picture]:
+        """Begin to draw; each picture waits for itself when it is called for."""
+        if torch.device(self.device).type == "cpu":
+            return [self._begin(request) for request in requests]
+        wanted = [(r.portrait, r.points) for r in requests if r.portrait is not None]
+        drawn = iter(self.generator.render_many(wanted) if wanted else ())
+        images = [_again(r) if r.portrait is None else _enlarged(next(drawn), r) for r in requests]
+        return [partial(_given, image) for image in images]
+
+    def _begin(self, request: FrameRequest) -> _Picture:
+        if request.portrait is None:
+            return partial(_again, request)
+        return self._crew.get().submit(partial(self._draw_one, request))
+
+    def _draw_one(self, request: FrameRequest) -> ImageArray | None:
+        assert request.portrait is not None
+        return _enlarged(self.generator.render(request.portrait, request.points), request)
+
+
+def _load_audio_to_face() -> AudioToFace:
+    """The model, with all that its first use would load in the middle of a stream."""
+    model = AudioToFace.load()
+    MotionStream(model).push(np.zeros(2 * SAMPLES_PER_BLOCK, np.float32))
+    return model
+
+
+class _Crew:
+    """Threads that draw, each a whole picture on one core.
+
+    Two pictures at once make better use of two cores than one picture split between them, whose
+    halves wait for each other twenty times; and their bits do not depend on the number of cores.
+    """
+
+    def __init__(self) -> None:
+        self.size = torch.get_num_threads()
+        self._threads = ThreadPoolExecutor(self.size, "avatar-draw", initializer=_use_one_core)
+
+    def submit(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Begin; what comes back waits for the result."""
+        return self._threads.submit(work).result
+
+
+def _use_one_core() -> None:
+    """Keep torch to one thread in what this thread calls, and nowhere else."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # This is also what threads get that ask torch for the first time after it: put it back.
+    back = threading.Thread(target=torch.set_num_threads, args=(threads,))
+    back.start()
+    back.join()
+
+
+def _finished(
+    session: FrameSource, request: FrameRequest, image: ImageArray | None
+) -> Frame | None:
+    return replace(request.frame, image=image) if session.accept(request, image) else None
+
+
+def _again(request: FrameRequest) -> ImageArray | None:
+    """The picture that is shown again, the reader's own; or none."""
+    return None if request.picture is None else request.picture.copy()
+
+
+def _enlarged(image: ImageArray, request: FrameRequest) -> ImageArray:
+    if request.enlarge_to is None:
+        return image
+    height, width = request.enlarge_to
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _given(image: ImageArray | None) -> ImageArray | None:
+    return image
 
 
 _DEFAULT: _Lazy[Engine] = _Lazy(Engine)

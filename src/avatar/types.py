@@ -181,22 +181,30 @@ class Frame:
     Attributes:
         index: number of the frame in its session, from 0.
         pts_seconds: when it is shown, counted in audio samples.
-        image: ``[H, W, 3]`` uint8 RGB.
+        image: ``[H, W, 3]`` uint8 RGB; None in a session without pixels.
         audio: the sound from this frame to the next; over a session the slices join without a gap.
         landmarks: the face as drawn.
         expression: ``[52]`` ARKit blendshapes in [0, 1].
         visemes: ``[15]`` Oculus visemes in [0, 1].
         utterance_id: counts the utterances of a session, from 0.
+        idle: nothing is said here; ``utterance_id`` is that of the last utterance.
+        quality: 1 as the face can be drawn, less where it was drawn with less effort.
+        rotation: ``[4]`` unit quaternion wxyz of the head, relative to the photo.
+        translation: ``[3]`` of the head in inter-ocular distances, relative to the photo.
     """
 
     index: int
     pts_seconds: float
-    image: ImageArray
+    image: ImageArray | None
     audio: Audio
     landmarks: Landmarks
     expression: FloatArray
     visemes: FloatArray
     utterance_id: int = 0
+    idle: bool = False
+    quality: float = 1.0
+    rotation: FloatArray = field(default_factory=lambda: np.eye(1, 4, dtype=np.float32)[0])
+    translation: FloatArray = field(default_factory=lambda: np.zeros(3, np.float32))
 
     @property
     def blendshapes(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from avatar import errors
 
 PUBLIC = [
     "Audio", "Avatar", "AvatarError", "Clip", "Frame", "Identity", "Landmarks", "Motion",
-    "Session", "__version__", "load_audio", "load_image",
+    "Session", "Style", "__version__", "load_audio", "load_image",
 ]  # fmt: skip
 
 

@@ -71,6 +71,7 @@ def _row(photo: Path, audio: Path, moments: int, seed: int) -> Image.Image:
     cells = [_cell(source, frames[0].landmarks, photo.name)]
     for frame in frames:
         label = f"{frame.pts_seconds:.2f} s, open {lip_opening(frame.landmarks):.3f}"
+        assert frame.image is not None
         cells.append(_cell(frame.image, frame.landmarks, label))
     row = Image.new("RGB", (_CELL * (moments + 1), cells[0].height), "white")
     for place, cell in enumerate(cells):

@@ -4,36 +4,28 @@ know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.errors import InputError, WeightsError
 from avatar.generator.networks import PartConfig, PartGenerator, channels_last
-from avatar.generator.parts import (
-    LEFT_EYE_PART,
-    MOUTH,
-    RIGHT_EYE_PART,
-    Part,
-    Placement,
-    describe,
-    share,
-)  # fmt: skip
+from avatar.generator.packed import packed
+from avatar.generator.painting import Painting, cut, describe_all
+from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
-from avatar.generator.warping import inter_ocular, landmark_flow
-from avatar.ops import signed_distance, warp
+from avatar.generator.warping import inter_ocular, landmark_flow_over_grid
+from avatar.ops import Layer, compose
 from avatar.types import Face, FloatArray, ImageArray
 from avatar.weights import load_weights
 
 GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), (RIGHT_EYE_PART, LEFT_EYE_PART))
 """Parts painted together by one network."""
-
-_OPENING_EDGE = 8.0
-"""Steepness of the edge inside which the photo's own pixels are given up."""
 
 
 class Generator:
@@ -43,12 +35,14 @@ class Generator:
         self.device = device
         self.dtype = _fast_dtype(device)
         self._embedders = {name: n.embedder.to(device).eval() for name, n in networks.items()}
-        self._decoders = {
+        for network in networks.values():
+            network.requires_grad_(False)
+        self._decoders: dict[str, nn.Module] = {
             name: channels_last(n.decoder.to(device, self.dtype)).eval()
             for name, n in networks.items()
         }
-        for network in networks.values():
-            network.requires_grad_(False)
+        if self._on_cpu:
+            self._decoders = {name: packed(d) for name, d in self._decoders.items()}
 
     @classmethod
     def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
@@ -87,8 +81,8 @@ class Generator:
             for group in GROUPS:
                 name, size = group[0].name, group[0].size
                 places = [Placement.of(part, near_points) for part in group]
-                patches = _cut(near.float(), [place.grid() for place in places], size)
-                outlines, _ = _describe(group, near_points, places)
+                patches = cut(near.float(), [place.grid() for place in places], size)
+                outlines, _ = describe_all(group, near_points, places)
                 style, feature = self._embedders[name](
                     patches.to(self.device), outlines.to(self.device)
                 )
@@ -101,7 +95,6 @@ class Generator:
             features=features,
         )  # fmt: skip
 
-    @torch.inference_mode()
     def render(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
         """Draw the person with the face at ``landmarks``.
 
@@ -111,58 +104,71 @@ class Generator:
         Returns:
             ``[H, W, 3]`` uint8 RGB, the photo with the face moved; the caller's own.
         """
-        target = torch.from_numpy(np.ascontiguousarray(landmarks[None, :, :2], np.float32))
-        source = torch.from_numpy(portrait.landmarks.points[None, :, :2])
-        nodes = portrait.nodes
-        flow = landmark_flow(nodes.flatten(2).transpose(1, 2), target, source, inter_ocular(source))
-        positions = nodes + portrait.hold * flow.transpose(1, 2).view_as(nodes)
-        left, top, right, bottom = portrait.region
-        moved = warp(portrait.planes, positions, (bottom - top, right - left))
-        canvas = moved[0].permute(1, 2, 0).numpy()
-        for group in GROUPS:
-            self._paint(group, portrait, target, positions, canvas)
-        image = portrait.photo.copy()
-        image[top:bottom, left:right] = canvas
-        return image
+        return self.render_many([(portrait, landmarks)])[0]
 
-    def _paint(
-        self,
-        group: tuple[Part, ...],
-        portrait: Portrait,
-        target: Tensor,
-        positions: Tensor,
-        canvas: ImageArray,
-    ) -> None:
-        """Paint the parts of one network into ``canvas`` (the region of the portrait)."""
-        name, size = group[0].name, group[0].size
-        source = torch.from_numpy(portrait.landmarks.points[None, :, :2])
-        shares = torch.cat([share(part, target, source) for part in group])
-        if not shares.any():
-            return
-        placements = [Placement.of(part, target) for part in group]
-        sources = [_in_photo(p.grid(size // 6), portrait, positions) for p in placements]
-        near = [(s + 0.5) * portrait.near_scale - 0.5 for s in sources]
-        warped = _cut(portrait.near, near, size)
-        outlines, numbers = _describe(group, target, placements)
-        grids = [
-            Placement.of(part, source).grid_to_patch(s)
-            for part, s in zip(group, sources, strict=True)
-        ]
-        features = portrait.features[name]
-        side = features.shape[-1]
-        carried = warp(
-            features, (torch.cat(grids).to(self.device) + 1.0) * ((side - 1) / 2), (side, side)
+    @torch.inference_mode()
+    def render_many(self, wanted: Sequence[tuple[Portrait, FloatArray]]) -> list[ImageArray]:
+        """``render`` of several people, or of several moments of one.
+
+        On the CPU each picture has the bits that ``render`` gives it alone: oneDNN rounds a
+        convolution otherwise in a batch, and a batch gains nothing there. Other devices decode all
+        people's parts together, and the pictures agree but for rounding.
+        """
+        scenes = [_Scene(portrait, landmarks) for portrait, landmarks in wanted]
+        for group in GROUPS:
+            found = [(scene, scene.painting(group)) for scene in scenes]
+            painted = [(scene, painting) for scene, painting in found if painting is not None]
+            residuals = self._decode(group[0].name, [painting for _, painting in painted])
+            for (scene, painting), residual in zip(painted, residuals, strict=True):
+                scene.layers.extend(painting.layers(residual))
+        return [scene.draw() for scene in scenes]
+
+    @property
+    def _on_cpu(self) -> bool:
+        return torch.device(self.device).type == "cpu"
+
+    def _decode(self, name: str, paintings: list[Painting]) -> list[Tensor]:
+        """The residual ``[parts, 3, S, S]`` float32 of each painting, on the CPU."""
+        if not paintings:
+            return []
+        decoder = self._decoders[name]
+        counts = [len(painting.group) for painting in paintings]
+        told = [[x.to(self.device, self.dtype) for x in painting.told] for painting in paintings]
+        if self._on_cpu:
+            return [decoder(*one).float() for one in told]
+        for one, count in zip(told, counts, strict=True):
+            one[_STYLE] = one[_STYLE].expand(count, -1)
+        together = [torch.cat(tensors) for tensors in zip(*told, strict=True)]
+        residuals: Tensor = decoder(*together).float().cpu()
+        return list(torch.split(residuals, counts))
+
+
+_STYLE = 3
+"""Which of the decoder's arguments is the style: one for all parts of a person."""
+
+
+class _Scene:
+    """One picture in the making."""
+
+    def __init__(self, portrait: Portrait, landmarks: FloatArray) -> None:
+        points = np.ascontiguousarray(landmarks[None, :, :2], np.float32)
+        nodes = portrait.nodes[0]
+        self.portrait = portrait
+        self.target = torch.from_numpy(points)
+        self.layers: list[Layer] = []
+        flow = landmark_flow_over_grid(
+            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points, inter_ocular(portrait.points)
         )
-        residual = self._decoders[name](
-            *(
-                x.to(self.device, self.dtype)
-                for x in (warped, outlines, numbers, portrait.styles[name], carried)
-            )
-        )
-        paint = residual.float().cpu() * (127.5 * shares.view(-1, 1, 1, 1))
-        for k, (part, place) in enumerate(zip(group, placements, strict=True)):
-            keep = _opening(part, target, place) if part.opening else None
-            _compose(canvas, portrait.region, place, paint[k : k + 1], warped[k : k + 1], keep)
+        self.positions = torch.addcmul(nodes, portrait.hold[0], flow)
+
+    def painting(self, group: tuple[Part, ...]) -> Painting | None:
+        return Painting.of(group, self.portrait, self.target, self.positions)
+
+    def draw(self) -> ImageArray:
+        portrait = self.portrait
+        photo = portrait.planes[0].permute(1, 2, 0)
+        image: ImageArray = compose(photo, self.positions, portrait.region, self.layers).numpy()
+        return image
 
 
 def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> PartGenerator:
@@ -181,76 +187,6 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> Pa
     except RuntimeError as error:
         raise WeightsError(f"generator weights of {name} do not fit: {error}") from error
     return network
-
-
-def _cut(image: Tensor, grids: list[Tensor], size: int) -> Tensor:
-    """The patches of ``image`` (0 to 255) under ``grids``, ``[n, 3, size, size]`` in [-1, 1]."""
-    return torch.cat([warp(image, grid, (size, size)) for grid in grids]).float() / 127.5 - 1.0
-
-
-def _describe(
-    group: tuple[Part, ...], landmarks: Tensor, placements: list[Placement]
-) -> tuple[Tensor, Tensor]:
-    """``describe`` for the parts of one network, as one batch."""
-    size = group[0].size // 2
-    told = [describe(p, landmarks, at, size) for p, at in zip(group, placements, strict=True)]
-    outlines, numbers = zip(*told, strict=True)
-    return torch.cat(outlines), torch.cat(numbers)
-
-
-def _in_photo(grid: Tensor, portrait: Portrait, positions: Tensor) -> Tensor:
-    """Where in the photo the frame's positions ``grid`` [1, 2, n, n] are shown from."""
-    left, top, right, bottom = portrait.region
-    rows, columns = positions.shape[-2:]
-    offset = grid.new_tensor([left, top]).view(1, 2, 1, 1)
-    per_pixel = grid.new_tensor(
-        [(columns - 1) / (right - left - 1), (rows - 1) / (bottom - top - 1)]
-    )
-    return warp(positions, (grid - offset) * per_pixel.view(1, 2, 1, 1))
-
-
-def _opening(part: Part, landmarks: Tensor, placement: Placement) -> Tensor:  # [1, 1, S, S] in 0..1
-    """1 where nothing of the photo can be kept: inside the lips."""
-    local = placement.to_patch(landmarks)
-    assert part.opening is not None
-    inside = signed_distance(local[:, part.opening], part.size // 2).unsqueeze(1)
-    return torch.nn.functional.interpolate(
-        inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
-    ).clamp_(0.0, 1.0)
-
-
-def _compose(
-    canvas: ImageArray,
-    region: tuple[int, int, int, int],
-    place: Placement,
-    paint: Tensor,
-    warped: Tensor,
-    opening: Tensor | None,
-) -> None:
-    """Add a part's paint to the canvas, and give up the photo's detail inside the opening."""
-    left, top = region[:2]
-    height, width = canvas.shape[:2]
-    corners = place.grid()[0].flatten(1)
-    low = (corners.amin(1).floor().int() - torch.tensor([left, top])).clamp(min=0).tolist()
-    high = (corners.amax(1).ceil().int() + 1 - torch.tensor([left, top])).tolist()
-    x0, y0, x1, y1 = low[0], low[1], min(high[0], width), min(high[1], height)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    box = torch.tensor([[x0, x1 - 1, x0, x1 - 1], [y0, y0, y1 - 1, y1 - 1]], dtype=torch.float32).T
-    local = place.to_patch((box + torch.tensor([left, top])).unsqueeze(0))
-    size = paint.shape[-1]
-    grid = ((local + 1.0) * ((size - 1) / 2)).transpose(1, 2).reshape(1, 2, 2, 2)
-    layers = [paint] if opening is None else [paint + opening * (warped + 1.0) * 127.5, opening]
-    laid = (
-        warp(torch.cat(layers, 1), grid, (y1 - y0, x1 - x0), padding="zeros")[0]
-        .permute(1, 2, 0)
-        .numpy()
-    )
-    under = canvas[y0:y1, x0:x1].astype(np.float32)
-    if opening is not None:
-        under *= 1.0 - laid[..., 3:]
-    under += laid[..., :3]
-    canvas[y0:y1, x0:x1] = under.round().clip(0, 255)
 
 
 def _fast_dtype(device: str) -> torch.dtype:

@@ -116,6 +116,16 @@ class Placement:
         v = (offset * down).sum(-1) / down.square().sum(-1)
         return torch.stack([u, v], -1)
 
+    def to_index(self, size: int) -> Tensor:  # [2, 3]
+        """Takes a pixel (x, y, 1) to the column and row of a patch of ``size``; of one placement.
+
+        The first and last pixel of the patch lie at -1 and 1.
+        """
+        axes = torch.cat([self.right, self.down])
+        half = (size - 1) / 2
+        turn = axes * (half / axes.square().sum(1, keepdim=True))
+        return torch.cat([turn, half - turn @ self.centre.T], 1)
+
 
 def share(part: Part, target: Tensor, source: Tensor) -> Tensor:  # [B, 478, 2] each -> [B]
     """How much of the paint is laid on: an eye that stays open keeps the photo's own pixels."""

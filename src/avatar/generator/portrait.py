@@ -80,6 +80,11 @@ class Portrait:
             nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
         )  # fmt: skip
 
+    @property
+    def points(self) -> Tensor:
+        """The landmarks in the photo, ``[1, 478, 2]``."""
+        return torch.from_numpy(self.landmarks.points[None, :, :2])
+
     def resized(self, size: int) -> Portrait:
         """The same person with ``size`` pixels on the photo's longer side."""
         height, width = self.photo.shape[:2]

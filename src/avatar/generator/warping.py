@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.ops import spread
+from avatar.ops import spread, spread_over_grid
 
 INNER_LIPS = (
     78,
@@ -121,6 +121,34 @@ def landmark_flow(
     flow = flow + spread(
         nodes, points[:, fine], left_over[:, fine],
         weights=_weights(target, unit), sigma=SIGMAS[2], floor=FLOORS[2],
+    )  # fmt: skip
+    return flow * scale
+
+
+def landmark_flow_over_grid(
+    x: Tensor,  # [columns] pixels of the target
+    y: Tensor,  # [rows]
+    target: Tensor,  # [1, 478, 2] landmarks where they shall be
+    source: Tensor,  # [1, 478, 2] landmarks where they are in the photo
+    unit: Tensor,  # [1] inter-ocular distance in pixels
+) -> Tensor:  # [2, rows, columns]
+    """``landmark_flow`` at the nodes (x, y) of an upright grid, many times faster.
+
+    Not differentiable.
+    """
+    scale = float(unit)
+    points = target[:, FLOW_POINTS] / scale
+    left_over = source[:, FLOW_POINTS] / scale - points
+    x, y = x / scale, y / scale
+    steady, fine = slice(None, -IRISES), slice(-FINE, None)
+    flow = x.new_zeros(2, len(y), len(x))
+    for sigma, floor in zip(SIGMAS[:2], FLOORS[:2], strict=True):
+        near, carried = points[:, steady], left_over[:, steady]
+        flow += spread_over_grid(x, y, near[0], carried[0], sigma=sigma, floor=floor)
+        left_over = left_over - spread(points, near, carried, sigma=sigma, floor=floor)
+    flow += spread_over_grid(
+        x, y, points[0, fine], left_over[0, fine],
+        weights=_weights(target, unit)[0], sigma=SIGMAS[2], floor=FLOORS[2],
     )  # fmt: skip
     return flow * scale
 

@@ -2,18 +2,29 @@
 
 from avatar.motion.audio_to_face import AudioToFace, AudioToFaceState, MouthBlock
 from avatar.motion.curves import CURVES, curve_matrix
-from avatar.motion.idle import IdleLife, Prosody
+from avatar.motion.emotion import EMOTIONS
+from avatar.motion.eyes import gaze_of
+from avatar.motion.idle import IdleLife, Prosody, Voice
 from avatar.motion.retarget import Retargeter
 from avatar.motion.stream import MotionStream
+from avatar.motion.style import NEUTRAL, Style
+from avatar.motion.track import MotionTrack, track
 
 __all__ = [
     "CURVES",
+    "EMOTIONS",
+    "NEUTRAL",
     "AudioToFace",
     "AudioToFaceState",
     "IdleLife",
     "MotionStream",
+    "MotionTrack",
     "MouthBlock",
     "Prosody",
     "Retargeter",
+    "Style",
+    "Voice",
     "curve_matrix",
+    "gaze_of",
+    "track",
 ]

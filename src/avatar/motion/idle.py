@@ -1,36 +1,85 @@
-"""What a face does besides speaking: blinks, glances, small head motion, breath.
+"""What a face does besides speaking: blinks, glances, head motion, brows, breath.
 
-All of it is a function of the seed and of time alone, so it is the same for any frame rate at the
-same moment and needs no knowledge of the future; the voice only adds to it (``Prosody``): nods and
-raised brows on accents, a livelier head while speaking. At time zero the head is where the photo
-has it.
+It follows the seed and the voice heard so far (``Voice``), never the future. Stressed syllables
+nod the head and raise the brows, each a little differently; at the ends of phrases the head finds
+a new bearing and the eyes like to blink. At time zero the head is where the photo has it.
 
-Blinks follow human statistics (Bentivoglio et al., 1997): one every 2 to 6 s, 150 to 250 ms long,
-closing faster than opening, both eyes alike, now and then a double one.
+Blinks have human times (Bentivoglio et al., 1997; Caffier et al., 2003): about 17 a minute, some
+80 ms to close and 150 ms to open, both eyes alike, now and then a double one, and likely at pauses
+and with large glances. Eyes rest on a point and jump to the next; the head drifts, nods and turns
+at the speeds measured in talking people: a few degrees a second, 30 at the most.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from avatar.types import ARKIT_NAMES, FloatArray
+_CLOSING, _CLOSED, _OPENING = (0.07, 0.09), (0.03, 0.05), (0.13, 0.17)
+_BETWEEN_BLINKS = (4.0, 1.1)  # gamma: shape, seconds
+_DOUBLE_BLINK, _DOUBLE_AFTER = 0.08, (0.12, 0.25)
+_PAUSE_BLINKS, _GLANCE_BLINK_SECONDS, _LARGE_GLANCE = 5.0, 1.2, math.radians(4.0)
 
-_BLINK = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
-_BROWS = [
-    ARKIT_NAMES.index(name) for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
-]
-_CLOSING_SHARE = 0.4
-_DOUBLE_BLINK = 0.12
 _SACCADE_SECONDS = 0.05
+_EYES_KEEP = 0.6
+
 _SETTLE_SECONDS = 1.5
-_HEAD_RADIANS = np.radians([1.1, 1.8, 0.8])  # pitch, yaw, roll
-_NOD_RADIANS = math.radians(2.2)
+_DRIFT_RADIANS = np.radians([0.7, 1.3, 0.6])  # pitch, yaw, roll
+_BEARING_RADIANS = np.radians([1.0, 2.0, 0.9])
+_BEARING_AFTER = (3.0, 1.5)  # gamma: shape, seconds
+_PAUSE_BEARINGS, _BEARING_PER_SECOND = 3.0, 6.0
+_NOD_RADIANS = math.radians(3.9)
+_NOD_ASIDE = 0.45
+_ACCENT_FROM, _ACCENT_OVER = 0.08, 0.05
+_ACCENT_EASE_SECONDS = 0.12
 _SWAY = np.array([0.012, 0.006, 0.01])
 _BREATH_PER_SECOND, _BREATH = 0.24, 0.004
-_BROW_IDLE, _BROW_ACCENT = 0.04, 0.3
-_EYES_KEEP = 0.6
+_BROW_IDLE, _BROW_ACCENT, _BROW_STRONG = 0.04, 0.35, 0.45
+
+
+class Voice(NamedTuple):
+    """What the voice does at one moment; 0 to 1 each.
+
+    Attributes:
+        accent: how much it is stressed.
+        speech: how much it has been speaking in the last half second.
+        pause: whether it has just stopped.
+    """
+
+    accent: float = 0.0
+    speech: float = 0.0
+    pause: float = 0.0
+
+    def towards(self, other: Voice, share: float) -> Voice:
+        """The voice between this moment and ``other``."""
+        return Voice(
+            self.accent + (other.accent - self.accent) * share,
+            self.speech + (other.speech - self.speech) * share,
+            self.pause + (other.pause - self.pause) * share,
+        )
+
+
+SILENCE = Voice()
+
+
+class Life(NamedTuple):
+    """The face besides its mouth at one moment.
+
+    Attributes:
+        blink: how far both eyes are closed, 0 to 1.
+        brows: raise of (inner, outer left, outer right), 0 to 1.
+        turn: of the head: an axis (x right, y down, z away) times radians.
+        shift: of the head (x, y, z) in inter-ocular distances.
+        gaze: radians (right, down).
+    """
+
+    blink: float
+    brows: tuple[float, float, float]
+    turn: tuple[float, float, float]
+    shift: tuple[float, float, float]
+    gaze: tuple[float, float]
 
 
 def _smooth(x: float) -> float:
@@ -40,29 +89,41 @@ def _smooth(x: float) -> float:
 
 
 class _Blinks:
-    """When the eyes close: events made one after another, forgotten when past."""
+    """When the eyes close. The wish to blink grows with time, faster at pauses."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng((seed, 1))
-        self._events: list[tuple[float, float]] = []
-        self._next = float(self._rng.uniform(0.8, 3.0))
+        self._wish, self._enough = 0.0, float(self._rng.uniform(0.8, 3.0))
+        self._lengths = (0.08, 0.04, 0.15)
+        self._since = 1e3  # seconds since the last blink began
 
-    def closure(self, time: float) -> float:
-        """How closed the eyes are at ``time`` seconds, 0 to 1; times must not go backwards."""
-        while self._next <= time:
-            length = float(self._rng.uniform(0.15, 0.25))
-            self._events.append((self._next, length))
-            double = self._rng.random() < _DOUBLE_BLINK
-            pause = self._rng.uniform(0.08, 0.15) if double else self._rng.uniform(2.0, 6.0)
-            self._next += float(pause) + length * double
-        self._events = [(start, length) for start, length in self._events if start + length > time]
-        if not self._events:
+    def closure(self, passed: float, rate: float, pause: float) -> float:
+        """How closed the eyes are, 0 to 1, ``passed`` seconds after the last call."""
+        self._since += passed
+        self._wish += passed * rate * (1.0 + _PAUSE_BLINKS * pause)
+        closing, closed, opening = self._lengths
+        over = self._since >= closing + closed + opening
+        if over and self._wish >= self._enough:
+            self._begin()
+            closing, closed, opening = self._lengths
+            over = False
+        if over:
             return 0.0
-        start, length = self._events[0]
-        phase = (time - start) / length
-        if phase < _CLOSING_SHARE:
-            return _smooth(phase / _CLOSING_SHARE)
-        return 1.0 - _smooth((phase - _CLOSING_SHARE) / (1.0 - _CLOSING_SHARE))
+        if self._since < closing + closed:
+            return _smooth(self._since / closing)
+        return 1.0 - _smooth((self._since - closing - closed) / opening)
+
+    def invite(self, seconds: float) -> None:
+        """Make the next blink come earlier."""
+        self._wish += seconds
+
+    def _begin(self) -> None:
+        ranges = (_CLOSING, _CLOSED, _OPENING)
+        a, b, c = (float(self._rng.uniform(*limits)) for limits in ranges)
+        double = self._rng.random() < _DOUBLE_BLINK
+        gap = self._rng.uniform(*_DOUBLE_AFTER) if double else self._rng.gamma(*_BETWEEN_BLINKS)
+        self._lengths, self._since = (a, b, c), 0.0
+        self._wish, self._enough = 0.0, a + b + c + float(gap)
 
 
 class _Glances:
@@ -78,92 +139,171 @@ class _Glances:
         """Radians to the right and down at ``time`` seconds; times must not go backwards."""
         while self._next <= time:
             self._from, self._moved = self._to, self._next
-            spread = 3.5 if self._rng.random() < 0.2 else 1.2
+            aside = self._rng.random() < 0.2
+            spread = 3.5 if aside else 1.2
             right, down = np.radians(self._rng.normal(0.0, spread, 2).clip(-7, 7))
             self._to = (float(right), float(down) * 0.6)
-            self._next += float(self._rng.gamma(3.0, 0.45) + 0.2)
+            self._next += float(self._rng.gamma(3.0, 0.2 if aside else 0.45) + 0.2)
         share = _smooth((time - self._moved) / _SACCADE_SECONDS)
         return (
             self._from[0] + (self._to[0] - self._from[0]) * share,
             self._from[1] + (self._to[1] - self._from[1]) * share,
         )
 
+    def began_large(self, time: float, passed: float) -> bool:
+        """Whether a large glance began within the last ``passed`` seconds."""
+        reach = math.dist(self._from, self._to)
+        return time - passed < self._moved <= time and reach > _LARGE_GLANCE
+
+
+class _Accents:
+    """How each stressed syllable shows: a nod of its own direction, brows or none."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng((seed, 3))
+        self._stressed = False
+        self._wanted = self._shown = (0.0, 0.0, 0.0, 0.0)
+
+    def gestures(self, passed: float, accent: float) -> tuple[float, float, float, float]:
+        """Pitch, yaw and roll in shares of a nod, and the raise of the brows."""
+        if not self._stressed and accent > _ACCENT_FROM:
+            depth, yaw, roll = self._rng.uniform((0.4, -1.0, -1.0), (1.3, 1.0, 1.0)).tolist()
+            strong = self._rng.random() < _BROW_STRONG
+            raised = float(self._rng.uniform(0.6, 1.0)) if strong else 0.15
+            self._wanted = (depth, _NOD_ASIDE * yaw, _NOD_ASIDE * roll, raised)
+            self._stressed = True
+        elif self._stressed and accent < _ACCENT_OVER:
+            self._stressed = False
+        share = 1.0 - math.exp(-passed / _ACCENT_EASE_SECONDS)
+        (a, b, c, d), (p, q, r, s) = self._shown, self._wanted
+        a, b, c, d = (a + (p - a) * share, b + (q - b) * share, c + (r - c) * share,
+                      d + (s - d) * share)  # fmt: skip
+        self._shown = (a, b, c, d)
+        return a * accent, b * accent, c * accent, d * accent
+
+
+class _Bearing:
+    """Which way the head faces: held for some seconds, then another, reached without haste."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng((seed, 4))
+        self._wish, self._enough = 0.0, float(self._rng.gamma(*_BEARING_AFTER))
+        self._target = self._at = self._speed = (0.0, 0.0, 0.0)
+
+    def turn(self, passed: float, pause: float) -> tuple[float, float, float]:
+        """Radians of pitch, yaw and roll, ``passed`` seconds after the last call."""
+        self._wish += passed * (1.0 + _PAUSE_BEARINGS * pause)
+        if self._wish >= self._enough:
+            a, b, c = (self._rng.normal(0.0, 1.0, 3).clip(-2, 2) * _BEARING_RADIANS).tolist()
+            self._target = (a, b, c)
+            self._wish, self._enough = 0.0, float(self._rng.gamma(*_BEARING_AFTER) + 0.4)
+        # A critically damped spring, solved exactly, so that it is the same at any frame rate.
+        decay = math.exp(-_BEARING_PER_SECOND * passed)
+        at, speed = [], []
+        for x, v, target in zip(self._at, self._speed, self._target, strict=True):
+            away = x - target
+            pull = v + _BEARING_PER_SECOND * away
+            at.append(target + (away + pull * passed) * decay)
+            speed.append((v - _BEARING_PER_SECOND * pull * passed) * decay)
+        self._at, self._speed = (at[0], at[1], at[2]), (speed[0], speed[1], speed[2])
+        return self._at
+
 
 class IdleLife:
     """One face's life, from a seed.
 
     >>> life = IdleLife(seed=3)
-    >>> expression, rotation, translation, gaze = life.at(0.0, accent=0.0, speech=0.0)
-    >>> rotation
-    array([1., 0., 0., 0.], dtype=float32)
+    >>> life.at(0.0).turn
+    (0.0, 0.0, 0.0)
     """
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng((seed, 0))
         self._blinks, self._glances = _Blinks(seed), _Glances(seed)
+        self._accents, self._bearing = _Accents(seed), _Bearing(seed)
         waves = (7, 5)  # pitch, yaw, roll, the sway of the head, the brows
-        self._rates = rng.uniform(0.4, 1.6, waves) * np.array([0.06, 0.11, 0.19, 0.31, 0.47])
-        self._phases = rng.uniform(0.0, 1.0, waves)
-        self._shares = np.array([0.4, 0.35, 0.3, 0.2, 0.1]) / 0.65
+        rates = rng.uniform(0.4, 1.6, waves) * np.array([0.06, 0.11, 0.19, 0.31, 0.47])
+        self._radians_per_second = 2.0 * np.pi * rates
+        self._phases = 2.0 * np.pi * rng.uniform(0.0, 1.0, waves)
+        sizes = np.concatenate([_DRIFT_RADIANS, _SWAY, [_BROW_IDLE]])
+        self._shares = sizes[:, None] * np.array([0.4, 0.35, 0.3, 0.2, 0.1]) / 0.65
         self._start = self._waves(0.0)
+        self._breath = 0.0
+        self._time = 0.0
 
-    def _waves(self, time: float) -> FloatArray:
-        """``[7]`` slow noises of about unit size."""
-        waves = np.sin(2.0 * np.pi * (self._rates * time + self._phases))
-        return np.asarray(waves @ self._shares)
+    def _waves(self, time: float) -> list[float]:
+        """Seven slow noises: pitch, yaw and roll in radians, sway (x, y, z), brows."""
+        waves = np.sin(self._radians_per_second * time + self._phases)
+        sums: list[float] = (waves * self._shares).sum(1).tolist()
+        return sums
 
     def at(
-        self, time: float, *, accent: float, speech: float
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        self,
+        time: float,
+        voice: Voice = SILENCE,
+        *,
+        blink_rate: float = 1.0,
+        head_motion: float = 1.0,
+        breath: float = 1.0,
+    ) -> Life:
         """The face besides its mouth, ``time`` seconds into its life; times must not go backwards.
 
         Args:
             time: seconds.
-            accent: 0 to 1, how much the voice is stressed here.
-            speech: 0 to 1, how much it speaks.
-
-        Returns:
-            expression ``[52]``, rotation ``[4]`` wxyz, translation ``[3]`` in inter-ocular
-            distances, gaze ``[2]`` in radians (right, down).
+            voice: how it speaks here.
+            blink_rate: factor on how often the eyes blink.
+            head_motion: factor on how far the head moves.
+            breath: factor on how fast it breathes.
         """
-        waves = self._waves(time) - self._start * math.exp(-time / _SETTLE_SECONDS)
-        turn = waves[:3] * _HEAD_RADIANS * (0.8 + 0.6 * speech)
-        turn[0] += _NOD_RADIANS * accent
-        angle = math.sqrt(float(turn @ turn))
-        rotation = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
-        if angle > 1e-9:
-            rotation[0] = math.cos(angle / 2)
-            rotation[1:] = turn * (math.sin(angle / 2) / angle)
-        translation = (waves[3:6] * _SWAY).astype(np.float32)
-        translation[1] += _BREATH * math.sin(2 * math.pi * _BREATH_PER_SECOND * time)
+        passed, self._time = time - self._time, time
+        start = math.exp(-time / _SETTLE_SECONDS)
+        waves = [w - s * start for w, s in zip(self._waves(time), self._start, strict=True)]
+        bearing = self._bearing.turn(passed, voice.pause)
+        *nod, raised = self._accents.gestures(passed, voice.accent)
+        livelier = 0.7 + 0.6 * voice.speech
+        pitch, yaw, roll = (
+            head_motion * (livelier * wave + facing + _NOD_RADIANS * part)
+            for wave, facing, part in zip(waves, bearing, nod, strict=False)
+        )
+        self._breath += 2.0 * math.pi * _BREATH_PER_SECOND * breath * passed
+        lift = _BREATH * math.sin(self._breath)
         right, down = self._glances.direction(time)
-        gaze = np.array([right + _EYES_KEEP * turn[1], down - _EYES_KEEP * turn[0]], np.float32)
-        expression = np.zeros(len(ARKIT_NAMES), np.float32)
-        expression[_BLINK] = self._blinks.closure(time)
-        brows = _BROW_IDLE * max(float(waves[6]), 0.0) + _BROW_ACCENT * accent
-        expression[_BROWS] = (brows, 0.7 * brows, 0.7 * brows)
-        return expression, rotation, translation, gaze
+        if self._glances.began_large(time, passed):
+            self._blinks.invite(_GLANCE_BLINK_SECONDS * blink_rate)
+        brows = max(waves[6], 0.0) + _BROW_ACCENT * raised
+        return Life(
+            blink=self._blinks.closure(passed, blink_rate, voice.pause),
+            brows=(brows, 0.7 * brows, 0.7 * brows),
+            turn=(pitch, yaw, roll),
+            shift=(
+                head_motion * waves[3], head_motion * (waves[4] + lift), head_motion * waves[5],
+            ),
+            gaze=(right + _EYES_KEEP * yaw, down - _EYES_KEEP * pitch),
+        )  # fmt: skip
 
 
 class Prosody:
-    """Stress of the voice from its loudness: how far a fast envelope rises above a slow one.
+    """Stress and pauses of the voice, from its loudness: a fast envelope against a slow one.
 
-    One call for each block of 40 ms; the values are those at its end.
+    One call for each block of 40 ms; ``voice`` is that at its end.
     """
 
-    _FAST, _SLOW, _EASE = 0.45, 0.04, 0.3
-    _ACCENT_BELS = 0.7
+    _FAST, _RISING, _FALLING, _EASE = 0.45, 0.12, 0.04, 0.4
+    _ACCENT_BELS = 0.5
 
     def __init__(self) -> None:
         self._fast = self._slow = self._drive = 0.0
-        self.accent = self.speech = 0.0
+        self.voice = SILENCE
 
     def hear(self, loudness_bels: float, speech: float) -> None:
         """Take a block's mean loudness relative to the running level, and whether it is voice."""
         loud = max(loudness_bels + 2.0, 0.0) * speech
         self._fast += self._FAST * (loud - self._fast)
-        self._slow += self._SLOW * (loud - self._slow)
+        self._slow += (self._RISING if loud > self._slow else self._FALLING) * (loud - self._slow)
         stress = min(max((self._fast - self._slow) / self._ACCENT_BELS, 0.0), 1.0)
         self._drive += self._EASE * (stress - self._drive)
-        self.accent += self._EASE * (self._drive - self.accent)
-        self.speech += 0.1 * (speech - self.speech)
+        accent, spoken, _ = self.voice
+        spoken += 0.1 * (speech - spoken)
+        self.voice = Voice(
+            accent + self._EASE * (self._drive - accent), spoken, (1.0 - speech) * spoken
+        )

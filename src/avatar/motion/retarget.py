@@ -6,8 +6,14 @@ expression measured in the photo did to them, with the inner lips brought exactl
 rig's displacements are scaled to the person's mouth and eyes and turned into the photo's head pose.
 
 What the photo's brows, glance, narrow eyes and thin lips measure as expression is mostly the
-person's own look, so a share of it (``_OWN_LOOK``) stays in the rest face, and a driving weight
-acts once it exceeds that share. The photo's own expression still gives back the photo's landmarks.
+person's own look, so a share of it (``_OWN_LOOK``) stays in the rest face. Around the mouth a
+driving weight acts once it exceeds that share. Brows, eyes and cheeks look raised, drawn together
+or narrowed on many calm faces, and would hardly ever move that way: there weights count from the
+own look. ``relative`` brings an expression measured in pictures of this person into these terms;
+the photo's own gives back the photo's landmarks.
+
+The eyes follow the gaze alone. The ``eyeLook`` blendshapes say the same for those who read ARKit
+and move nothing here, or a glance would count twice.
 
 Eyelids are not linear: a blink closes whatever opening the other shapes leave, so at ``eyeBlink`` 1
 the lids meet on every face. MediaPipe's ``eyeBlink`` reaches 0.78 on closed eyes, where the lids
@@ -32,6 +38,7 @@ from avatar.face.topology import (
     OUTER_EYE_CORNERS,
     OUTER_LIP_CORNERS,
 )
+from avatar.motion.eyes import EYE_LOOKS
 from avatar.types import ARKIT_NAMES, FloatArray, Landmarks
 
 CLOSED_BLINK = 0.78
@@ -67,6 +74,15 @@ _OWN_LOOK = {
 """By the beginning of the name: how much of the photo's expression belongs to the rest face."""
 
 
+_COUNTS_FROM_LOOK = np.array(
+    [
+        name.startswith(("brow", "eyeSquint", "eyeWide", "cheekSquint", "noseSneer"))
+        for name in ARKIT_NAMES
+    ]
+)
+_MOVES_BROWS = np.array([name.startswith("brow") for name in ARKIT_NAMES])
+_BROW_GAIN = 1.4
+"""The linear rig knows two thirds of the brows' motion and would move them that much too little."""
 _OPENS_LIPS = np.array(
     [name.startswith(("jawOpen", "mouthLowerDown", "mouthUpperUp")) for name in ARKIT_NAMES]
 )
@@ -115,6 +131,8 @@ class Retargeter:
         lids = _LidMotion(rig, own, measured[_BLINKS])
         basis[_BLINKS] *= lids.crease_scale[:, None, None]
         basis[np.array(_BLINKS)[:, None], lids.points] = 0.0
+        basis[list(EYE_LOOKS)] = 0.0
+        basis[_MOVES_BROWS] *= _BROW_GAIN
         field = LipField.of_shape(own, basis[_JAW_OPEN])
         rest = own - np.tensordot(measured - self._floor, basis, 1)
         rest += field.closing(lip_gaps(rest))
@@ -125,13 +143,22 @@ class Retargeter:
         self._basis = (basis @ to_pixels).reshape(len(basis), -1).astype(np.float32)
         self._lip_weights = field.weights
         self._upper_share = lids.upper_share
+        self._look_floor = np.where(_COUNTS_FROM_LOOK, self._floor, np.float32(0.0))
+        self._floor -= self._look_floor
         self._across, self._down = (turn[:, i].astype(np.float32) for i in (0, 1))
         self._pivot = (origin + _NECK @ to_pixels).astype(np.float32)
         self._set_eyes()
 
+    def relative(
+        self,
+        measured: FloatArray,  # [52] in pictures of this person
+    ) -> FloatArray:
+        """The expression to drive ``landmarks`` with so that they become those measured."""
+        return np.maximum(measured - self._look_floor, np.float32(0.0))
+
     def landmarks(
         self,
-        expression: FloatArray,  # [52] in [0, 1]
+        expression: FloatArray,  # [52] in [0, 1], upper face relative to the person's own look
         rotation: FloatArray,  # [4] wxyz, relative to the photo
         translation: FloatArray,  # [3] inter-ocular distances, relative to the photo
         gaze: FloatArray,  # [2] radians to the right of the image and down, relative to the photo

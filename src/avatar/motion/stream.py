@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,29 +21,27 @@ from avatar.motion.audio_to_face import (
     AudioToFace,
     MouthBlock,
 )
-from avatar.motion.curves import CURVES, curve_matrix
-from avatar.motion.idle import IdleLife, Prosody
+from avatar.motion.blend import StyleBlend, express
+from avatar.motion.curves import CURVES
+from avatar.motion.idle import SILENCE, IdleLife, Prosody, Voice
+from avatar.motion.style import NEUTRAL, Style
 from avatar.speech import BANDS, FRAMES_PER_BLOCK, SAMPLES_PER_BLOCK, LogMelStream
 from avatar.types import VISEME_NAMES, FloatArray, Motion
 
 _KNOT_SAMPLES = SAMPLES_PER_BLOCK // (KNOTS - 1)
 _HANDOVER_SECONDS = 0.08
+_HANDOVER_ENDS = 12.0 * _HANDOVER_SECONDS
 _SILENCE = np.zeros(SAMPLES_PER_BLOCK, np.float32)
-_STILL = MouthBlock(
-    curves=np.zeros((KNOTS, len(CURVES)), np.float32),
-    visemes=np.eye(1, len(VISEME_NAMES), dtype=np.float32).repeat(KNOTS, 0),
-    speech=np.zeros(KNOTS, np.float32),
-)
+_CURVES = len(CURVES)
+_STILL = np.zeros((KNOTS, _CURVES + len(VISEME_NAMES)), np.float32)
+_STILL[:, _CURVES] = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Instant:
+class _Instant(NamedTuple):
     """What the voice says about one frame."""
 
-    curves: FloatArray
-    visemes: FloatArray
-    accent: float
-    speech: float
+    mouth: FloatArray  # [16 + 15], curves and visemes
+    voice: Voice
 
 
 class MotionStream:
@@ -53,6 +51,11 @@ class MotionStream:
         model: the network, shared between streams.
         fps: frames a second, 1 to 120.
         seed: of blinks, glances and head motion.
+        style: how it speaks.
+
+    Attributes:
+        style: may be set at any time. It holds from the next frame not yet given out, eased over
+            0.2 s: the same changes at the same samples give the same bits for any chunking.
 
     Raises:
         ConfigError: ``fps`` outside 1 to 120.
@@ -63,20 +66,30 @@ class MotionStream:
     25
     """
 
-    def __init__(self, model: AudioToFace, *, fps: float = 25.0, seed: int = 0) -> None:
+    def __init__(
+        self, model: AudioToFace, *, fps: float = 25.0, seed: int = 0, style: Style = NEUTRAL
+    ) -> None:
         if not 1 <= fps <= 120:
             raise ConfigError(f"fps must be within 1 to 120, got {fps}")
         self.fps = float(fps)
         self.lookahead_seconds = LOOKAHEAD_SECONDS
         self._model = model
-        self._to_arkit = curve_matrix()
+        self._blend = StyleBlend(style, self.fps)
         self._life = IdleLife(seed)
         self._prosody = Prosody()
         self._features = LogMelStream()
         self._frames = 0  # given out, in all utterances and pauses
         self._quiet_samples = 0.0
-        self._shown = _Instant(_STILL.curves[0], _STILL.visemes[0], 0.0, 0.0)
+        self._shown = _Instant(_STILL[0], SILENCE)
         self._begin_utterance()
+
+    @property
+    def style(self) -> Style:
+        return self._blend.style
+
+    @style.setter
+    def style(self, style: Style) -> None:
+        self._blend.change(style)
 
     def _begin_utterance(self) -> None:
         """Forget the sound; remember the mouth as shown, to leave it smoothly."""
@@ -87,7 +100,7 @@ class MotionStream:
         self._made = 0  # frames of this utterance, given out or waiting
         self._given = 0
         self._waiting: deque[_Instant] = deque()
-        self._left = self._shown
+        self._left = self._shown.mouth
 
     def push(self, samples: FloatArray) -> Motion:
         """Add sound to the utterance.
@@ -131,48 +144,42 @@ class MotionStream:
         """
         if self._received:
             raise InputError("the face speaks; end the utterance with flush() or interrupt() first")
-        self._left = self._shown
+        self._left = self._shown.mouth
         instants = []
         for i in range(frames):
             self._quiet_samples += SAMPLE_RATE / self.fps
             while self._quiet_samples >= SAMPLES_PER_BLOCK:
                 self._prosody.hear(0.0, 0.0)
                 self._quiet_samples -= SAMPLES_PER_BLOCK
-            accent, speech = self._prosody.accent, self._prosody.speech
-            instants.append(self._instant(_STILL, 0.0, i, accent, speech))
+            instants.append(self._instant(_STILL, 0.0, i, self._prosody.voice))
         motion = self._motion(instants)
-        self._left = self._shown
+        self._left = self._shown.mouth
         return motion
 
     def _hear(self, features: FloatArray) -> None:
         """Run the network over new features and make the frames that it decides."""
         for start in range(0, len(features), FRAMES_PER_BLOCK):
             block = features[start : start + FRAMES_PER_BLOCK]
-            mouth = self._model.step(block, self._state)
-            was = self._prosody.accent, self._prosody.speech
-            self._prosody.hear(float(block[:, BANDS].mean()), float(mouth.speech[-1]))
+            heard = self._model.step(block, self._state)
+            before = self._prosody.voice
+            self._prosody.hear(_loudness(block), float(heard.speech[-1]))
             origin = (self._blocks - 1) * SAMPLES_PER_BLOCK
             self._blocks += 1
+            mouth = _joined(heard)
             while (at := self._made * SAMPLE_RATE / self.fps - origin) < SAMPLES_PER_BLOCK:
-                share = at / SAMPLES_PER_BLOCK
-                accent = was[0] + (self._prosody.accent - was[0]) * share
-                speech = was[1] + (self._prosody.speech - was[1]) * share
+                voice = before.towards(self._prosody.voice, at / SAMPLES_PER_BLOCK)
                 knot = at / _KNOT_SAMPLES
-                self._waiting.append(self._instant(mouth, knot, self._made, accent, speech))
+                self._waiting.append(self._instant(mouth, knot, self._made, voice))
                 self._made += 1
 
-    def _instant(
-        self, mouth: MouthBlock, knot: float, index: int, accent: float, speech: float
-    ) -> _Instant:
+    def _instant(self, mouth: FloatArray, knot: float, index: int, voice: Voice) -> _Instant:
         """The mouth at a fractional knot, eased from how it was left ``index`` frames ago."""
         below = min(int(knot), KNOTS - 2)
-        share = np.float32(knot - below)
-        curves = mouth.curves[below] + (mouth.curves[below + 1] - mouth.curves[below]) * share
-        visemes = mouth.visemes[below] + (mouth.visemes[below + 1] - mouth.visemes[below]) * share
-        left = np.float32(math.exp(-(index + 1) / self.fps / _HANDOVER_SECONDS))
-        curves = curves + (self._left.curves - curves) * left
-        visemes = visemes + (self._left.visemes - visemes) * left
-        return _Instant(curves, visemes, accent, speech)
+        now = mouth[below] + (mouth[below + 1] - mouth[below]) * np.float32(knot - below)
+        since = (index + 1) / self.fps
+        if since < _HANDOVER_ENDS:
+            now += (self._left - now) * np.float32(math.exp(-since / _HANDOVER_SECONDS))
+        return _Instant(now, voice)
 
     def _give(self, allowed: int) -> Motion:
         instants = []
@@ -183,18 +190,42 @@ class MotionStream:
 
     def _motion(self, instants: list[_Instant]) -> Motion:
         """The whole face of the frames that go out now."""
-        frames = len(instants)
-        motion = Motion.still(frames, self.fps)
+        motion = Motion.still(len(instants), self.fps)
         for i, instant in enumerate(instants):
-            expression, rotation, translation, gaze = self._life.at(
-                self._frames / self.fps, accent=instant.accent, speech=instant.speech
+            look = self._blend.advance()
+            life = self._life.at(
+                self._frames / self.fps,
+                instant.voice,
+                blink_rate=look.blink_rate,
+                head_motion=look.head_motion,
+                breath=look.breath,
             )
-            motion.expression[i] = expression + instant.curves @ self._to_arkit
-            motion.rotation[i] = rotation
-            motion.translation[i] = translation
-            motion.gaze[i] = gaze
-            motion.visemes[i] = instant.visemes
+            motion.gaze[i] = express(instant.mouth[:_CURVES], life, look, motion.expression[i])
+            motion.rotation[i] = _quaternion(*life.turn)
+            motion.translation[i] = life.shift
+            motion.visemes[i] = instant.mouth[_CURVES:]
             self._frames += 1
         if instants:
             self._shown = instants[-1]
         return motion
+
+
+def _loudness(block: FloatArray) -> float:
+    """The mean power of a block's frames, in bels relative to the running level."""
+    powers: list[float] = block[:, BANDS].tolist()
+    return sum(powers) / len(powers)
+
+
+def _joined(mouth: MouthBlock) -> FloatArray:
+    """``[3, 16 + 15]``: curves and visemes, to be interpolated in one go."""
+    joined = np.empty_like(_STILL)
+    joined[:, :_CURVES] = mouth.curves
+    joined[:, _CURVES:] = mouth.visemes
+    return joined
+
+
+def _quaternion(x: float, y: float, z: float) -> tuple[float, float, float, float]:
+    """The unit quaternion wxyz of a turn: an axis times radians."""
+    angle = math.sqrt(x * x + y * y + z * z)
+    share = math.sin(angle / 2) / angle if angle > 1e-9 else 0.5
+    return math.cos(angle / 2), x * share, y * share, z * share

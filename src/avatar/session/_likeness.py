@@ -1,0 +1,56 @@
+"""What sessions of one person at one size have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from avatar.face import FaceRig
+from avatar.generator import Portrait
+from avatar.motion import Retargeter
+from avatar.types import Face, FloatArray, Landmarks
+
+_ARTICULATION = 1.4
+"""The painted mouth shows about 0.7 of the opening its landmarks ask for; this makes up for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """One person at one size. Immutable, shared by sessions.
+
+    Attributes:
+        retargeter: moves the person's landmarks.
+        portrait: what is drawn; None for a person without pixels.
+    """
+
+    retargeter: Retargeter
+    portrait: Portrait | None = None
+
+    @classmethod
+    def of(cls, rig: FaceRig, face: Face, portrait: Portrait | None = None) -> Likeness:
+        """The person of ``face``; its landmarks are those of the portrait's photo."""
+        mover = Retargeter(rig, face.landmarks, face.expression, articulation=_ARTICULATION)
+        return cls(mover, portrait)
+
+    @cached_property
+    def half(self) -> Portrait:
+        """The portrait at half the size, for when time is short."""
+        assert self.portrait is not None
+        return self.portrait.resized(max(self.portrait.photo.shape[:2]) // 2)
+
+    def in_half(self, points: FloatArray) -> FloatArray:
+        """``[478, 3]`` pixels of the portrait as pixels of ``half``."""
+        assert self.portrait is not None
+        was, half = (np.array(p.photo.shape[1::-1]) for p in (self.portrait, self.half))
+        scale = np.append(half / was, (half / was).mean()).astype(np.float32)
+        return (points + np.float32(0.5)) * scale - np.float32(0.5)
+
+
+def scaled(face: Face, width: int, height: int, size: int) -> Face:
+    """The face of a ``width`` × ``height`` photo in that photo at ``size`` on its longer side."""
+    scale = size / max(width, height)
+    sides = max(1, round(width * scale)) / width, max(1, round(height * scale)) / height
+    points = (face.landmarks.points + 0.5) * np.array([*sides, scale], np.float32) - 0.5
+    return Face(Landmarks(points.astype(np.float32)), face.expression)
