@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from avatar.errors import InputError
 from avatar.face import MediaPipeDetector
 from avatar.media import VideoWriter, load_image
-from avatar.training.faces import CROP, FaceClips
-from avatar.training.measure import find_clips, main, measure, measure_clip
+from avatar.training.clip_quality import Limits
+from avatar.training.clip_sources import find_clips
+from avatar.training.measure import measure, measure_clip
 from avatar.training.rig_people import read_people
 from avatar.training.speech_data import read_measured
 from avatar.types import ImageArray
@@ -63,43 +62,9 @@ def tracks(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = {one.source.name: one for one in measure(find_clips([folder]), out)}
     assert (done["navy__hopper"].frames, done["navy__hopper"].missed) == (FRAMES, 0)
     assert (done["navy__blink"].frames, done["navy__blink"].missed) == (4, 2)
-    assert done["other__empty"].dropped == "no face in any frame"
+    assert (done["other__empty"].frames, done["other__empty"].missed) == (2, 2)
     assert "torn.mp4" in done["other__torn"].dropped
     return out
-
-
-def test_who_is_in_a_clip_comes_from_the_list_or_from_the_folder(folder: Path) -> None:
-    found = {one.name: (one.identity, one.group) for one in find_clips([folder])}
-    assert found == {
-        "navy__blink": ("Hopper", "navy"), "navy__hopper": ("Hopper", "navy"),
-        "other__empty": ("other", "other"), "other__torn": ("other", "other"),
-    }  # fmt: skip
-
-
-def test_a_clip_named_twice_counts_once(folder: Path) -> None:
-    clip = folder / "films" / "hopper.mp4"
-    assert len(find_clips([clip, folder / "films", clip])) == 2
-
-
-def test_places_that_hold_no_clips_are_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(InputError, match="no such clip"):
-        find_clips([tmp_path / "missing.mp4"])
-    with pytest.raises(InputError, match="no clips"):
-        find_clips([tmp_path])
-    for place in ("a", "b"):
-        copy = tmp_path / place / "same" / "x.mp4"
-        copy.parent.mkdir(parents=True)
-        shutil.copy(folder / "films" / "blink.mp4", copy)
-    with pytest.raises(InputError, match=r"same__x\.npz"):
-        find_clips([tmp_path])
-
-
-@pytest.mark.parametrize("text", ["{", "[3]", '[{"file": "x.mp4"}]'])
-def test_a_wrong_list_of_clips_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "clips.json").write_text(text)
-    (tmp_path / "x.mp4").touch()
-    with pytest.raises(InputError, match=r"clips\.json must be a list"):
-        find_clips([tmp_path / "x.mp4"])
 
 
 def test_a_track_says_what_the_detector_saw(tracks: Path, picture: ImageArray) -> None:
@@ -163,22 +128,26 @@ def test_what_a_stopped_run_left_is_measured_again(folder: Path, tmp_path: Path)
     assert len(np.load(tmp_path / "navy__blink.npz")["landmarks"]) == 4
 
 
-def test_the_command_measures_packs_and_tells_what_it_left_out(
-    folder: Path, tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_clip_that_was_replaced_is_measured_again(
+    folder: Path, tmp_path: Path, picture: ImageArray
 ) -> None:
-    out = tmp_path / "faces"
-    arguments = [str(folder), "--out", str(tracks), "--training-folder", str(out)]
-    assert main([*arguments, "--held-out", "Hopper"]) == 0
-    told = capsys.readouterr().out
-    assert "2 of 4 clips measured" in told
-    assert "dropped navy__blink: not for training: 2 of 4 frames without a face" in told
-    assert "dropped other__empty: no face in any frame" in told
-    assert "dropped other__torn: " in told
-    assert sorted(path.name for path in out.iterdir()) == ["navy__hopper.mp4", "navy__hopper.npz"]
-    clips = FaceClips.load(out, held_out=True)
-    assert clips.frames.shape == (FRAMES, CROP, CROP, 3)
-    assert main([str(tmp_path / "missing"), "--out", str(tmp_path)]) == InputError.exit_code
-    assert "no such clip" in capsys.readouterr().err
+    small = np.ascontiguousarray(picture[:480, 40:456])
+    clip = write_clip(tmp_path / "clips" / "who" / "a.mp4", [small] * 3, sound=False)
+    [source] = find_clips([tmp_path / "clips"])
+    assert measure_clip(source, tmp_path).frames == 3
+    write_clip(clip, [small] * 5, sound=False)
+    assert measure_clip(source, tmp_path).frames == 5
+
+
+def test_a_clip_of_hours_or_of_few_frames_a_second_is_not_decoded(
+    folder: Path, tmp_path: Path
+) -> None:
+    [source] = find_clips([folder / "films" / "hopper.mp4"])
+    short = measure_clip(source, tmp_path, Limits(least_seconds=0.1, most_seconds=0.5))
+    assert short.dropped == "hopper.mp4: 1 seconds, more than 0.5; split it into clips"
+    quick = measure_clip(source, tmp_path, Limits(least_fps=30))
+    assert quick.dropped == "hopper.mp4: 25 frames a second, not 30 to 120"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.shared

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -152,11 +153,17 @@ def align(
 def write_folder(
     clips: list[tuple[Path, Path]], held_out: set[str], out: Path, *, crf: int = 17
 ) -> None:
-    """Write a training folder from (clip, measured track) pairs, re-encoding video compactly."""
+    """Write a training folder from (clip, measured track) pairs, re-encoding video compactly.
+
+    A track may cover a part of its clip: the half-open range ``frames``. One with lost faces is
+    left out. Clips that are there already, whole and unchanged, stay.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for clip, track_path in clips:
-        track = np.load(track_path)
-        landmarks, (height, width) = track["landmarks"][..., :2], track["size"]
+        with np.load(track_path) as track:
+            landmarks, (height, width) = track["landmarks"][..., :2], track["size"]
+            first = int(track["frames"][0]) if "frames" in track else 0
+            identity = str(track["identity"])
         if not np.isfinite(landmarks).all():
             continue
         code = (
@@ -164,16 +171,30 @@ def write_folder(
             .round()
             .astype(np.uint16)
         )
-        name = track_path.stem
-        identity = str(track["identity"])
-        _encode(clip, out / f"{name}.mp4", crf)
-        np.savez_compressed(
-            out / f"{name}.npz", landmarks=code, size=track["size"], identity=identity,
-            held_out=identity in held_out,
-        )  # fmt: skip
+        entry = {
+            "landmarks": code, "size": np.array([height, width]), "identity": np.array(identity),
+            "held_out": np.array(identity in held_out),
+        }  # fmt: skip
+        path = out / track_path.name
+        if _same(path, entry):
+            continue
+        # The track last, and by its name at once: what has a track is whole.
+        path.unlink(missing_ok=True)
+        _encode(clip, path.with_suffix(".mp4"), crf, range(first, first + len(code)))
+        partial = path.with_name(path.name + ".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **entry)
+        partial.replace(path)
 
 
-def _encode(clip: Path, out: Path, crf: int) -> None:
+def _same(path: Path, entry: dict[str, NDArray[np.generic]]) -> bool:
+    if not path.exists():
+        return False
+    with np.load(path) as there:
+        return all(np.array_equal(there[key], value) for key, value in entry.items())
+
+
+def _encode(clip: Path, out: Path, crf: int, frames: range) -> None:
     """Write the upright frames of ``clip`` as ``out``, one pixel larger where a side is odd."""
     import av
 
@@ -181,13 +202,13 @@ def _encode(clip: Path, out: Path, crf: int) -> None:
 
     reader = VideoReader(clip)
     width, height = (side + side % 2 for side in reader.size)
-    with av.open(str(out), "w") as target:
+    with reader, av.open(str(out), "w") as target:
         rate = Fraction(reader.fps).limit_denominator(1001)
         stream = target.add_stream(
             "libx264", rate=rate, options={"crf": str(crf), "preset": "slow"}
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image, _ in reader:
+        for image, _ in islice(reader, frames.start, frames.stop):
             even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge")
             target.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         target.mux(stream.encode(None))

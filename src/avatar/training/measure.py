@@ -1,9 +1,6 @@
-"""Clips of talking people → measured tracks, and from those the generator's training folder.
+"""One clip of a talking person → its measured track; the inside of ``avatar train prepare``.
 
-    python -m avatar.training.measure CLIPS… --out TRACKS --jobs 2 --training-folder FACES
-
-One ``<group>__<clip>.npz`` for each clip, what ``speech_data``, ``rig_people`` and ``faces`` read;
-rows of frames without a face are NaN:
+One ``<name>.npz`` for each clip, from a single pass over it; rows of frames without a face are NaN:
 
 - ``landmarks`` ``[T, 478, 3]`` pixels, ``pts`` ``[T]`` seconds, ``fps``, ``size`` (height, width);
 - ``expression`` ``[T, 52]`` in the order of ``ARKIT_NAMES``; ``blendshapes`` ``[T, 52]`` the same
@@ -11,19 +8,18 @@ rows of frames without a face are NaN:
 - ``matrix`` ``[T, 4, 4]``: the head's rotation in the axes of MediaPipe's pose matrix (x right,
   y up, z toward the camera), found by the face rig, without its place and size;
 - ``audio`` ``[N]`` 16 kHz mono, empty for a silent clip, begins at ``audio_start`` seconds;
-- ``identity`` and ``group``: of the ``clips.json`` (``file``, ``identity``, ``group`` of each
-  clip) in a folder above the clip; without one both are the name of the clip's folder.
+- ``identity`` and ``group``;
+- to judge the clip by (``clip_quality``): ``sharpness`` ``[T]``, ``thumbnails`` ``[T, 24, 24]``,
+  ``rivals`` ``[T]``, ``change`` ``[T]``, ``voice`` of each 32 ms of sound, and ``bytes``, the size
+  of the file that was measured.
 
 Only complete tracks take their name, and clips that have one are skipped: a stopped run goes on.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
@@ -34,30 +30,24 @@ import av
 import numpy as np
 
 from avatar.config import SAMPLE_RATE
-from avatar.errors import AvatarError, InputError
+from avatar.errors import InputError
 from avatar.face import FaceRig, MediaPipeDetector
 from avatar.face.pose import matrix_from_quaternion
 from avatar.media import VideoReader, load_audio
-from avatar.training.speech_data import HELD_OUT
-from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, FloatArray
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+from avatar.training.clip_quality import (
+    DEFAULT_LIMITS,
+    THUMBNAIL,
+    Limits,
+    picture_change,
+    sharpness_and_thumbnail,
+    small_grey,
+)
+from avatar.training.clip_sources import ClipSource
+from avatar.training.voice_activity import voice_probability
+from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, FloatArray, ImageArray
 
 _AXES = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 """Between the axes of landmarks and those of MediaPipe's pose matrix."""
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """One clip, who is in it, and the name of its track."""
-
-    path: Path
-    identity: str
-    group: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}__{self.path.stem}"
 
 
 @dataclass(frozen=True)
@@ -77,92 +67,90 @@ class Measured:
     dropped: str = ""
 
 
-def find_clips(places: Iterable[Path]) -> list[ClipSource]:
-    """The clips named, and all videos below the folders named, sorted by the name of their track.
-
-    Raises:
-        InputError: a place does not exist, there is no clip, or two clips would share a track.
-    """
-    found: dict[str, ClipSource] = {}
-    for place in places:
-        if not place.exists():
-            raise InputError(f"{place}: no such clip or folder")
-        inside = (p for p in place.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        for path in inside if place.is_dir() else [place]:
-            source = _describe(path.resolve())
-            other = found.setdefault(source.name, source)
-            if other.path != source.path:
-                both = f"{source.path} and {other.path} would both become {source.name}.npz"
-                raise InputError(f"{both}; rename one of them")
-    if not found:
-        raise InputError("no clips there; name video files or folders that hold them")
-    return [found[name] for name in sorted(found)]
+def measure(
+    sources: list[ClipSource], out: Path, *, jobs: int = 1, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Measured]:
+    """Measure clips in ``jobs`` processes; yields each as it is done."""
+    out.mkdir(parents=True, exist_ok=True)
+    if jobs == 1:
+        yield from (measure_clip(source, out, limits) for source in sources)
+        return
+    # MediaPipe's threads do not survive a fork.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(measure_clip, source, out, limits) for source in sources]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _describe(path: Path) -> ClipSource:
-    for folder in path.parents:
-        entry = _entries(folder).get(path)
-        if entry is not None:
-            return ClipSource(path, *entry)
-    return ClipSource(path, path.parent.name, path.parent.name)
-
-
-@cache
-def _entries(folder: Path) -> dict[Path, tuple[str, str]]:
-    """(identity, group) by clip, of the ``clips.json`` in ``folder``; empty where there is none."""
-    path = folder / "clips.json"
-    if not path.is_file():
-        return {}
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            (folder / entry["file"]).resolve(): (str(entry["identity"]), str(entry["group"]))
-            for entry in entries
-        }
-    except (ValueError, TypeError, KeyError) as error:
-        what = "a list of clips, each with file, identity and group"
-        raise InputError(f"{path} must be {what} ({error!r})") from error
-
-
-def measure_clip(source: ClipSource, out: Path) -> Measured:
+def measure_clip(source: ClipSource, out: Path, limits: Limits = DEFAULT_LIMITS) -> Measured:
     """Write the track of one clip, unless it is there; a clip that cannot be read is dropped."""
     path = out / f"{source.name}.npz"
     if path.exists():
         with np.load(path) as track:
-            found = np.isfinite(track["landmarks"][:, 0, 0])
-        return Measured(source, len(found), int((~found).sum()))
+            if int(track["bytes"]) == source.path.stat().st_size:
+                found = np.isfinite(track["landmarks"][:, 0, 0])
+                return Measured(source, len(found), int((~found).sum()))
     try:
-        track = _measure(source)
+        track = _measure(source, limits)
     except InputError as error:
         return Measured(source, dropped=str(error))
+    write_atomically(path, track)
     frames, missed = len(track["pts"]), int(np.isnan(track["landmarks"][:, 0, 0]).sum())
-    if missed == frames:
-        return Measured(source, frames, missed, "no face in any frame")
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        np.savez(file, **track)
-    partial.replace(path)
     return Measured(source, frames, missed)
 
 
-def _measure(source: ClipSource) -> dict[str, Any]:
-    rows: list[tuple[FloatArray, FloatArray, FloatArray]] = []
-    pts = []
+def write_atomically(path: Path, arrays: dict[str, Any]) -> None:
+    """Save an npz that is either there whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
+
+
+def _measure(source: ClipSource, limits: Limits) -> dict[str, Any]:
+    _check_length(source.path, limits)
+    rows: list[tuple[Any, ...]] = []
+    before = None
     with VideoReader(source.path) as reader:
+        if not limits.least_fps <= reader.fps <= limits.most_fps:
+            span = f"{limits.least_fps:g} to {limits.most_fps:g}"
+            raise InputError(f"{source.path.name}: {reader.fps:.3g} frames a second, not {span}")
         for image, pts_seconds in reader:
             faces = _detector().detect(image)
-            rows.append(_row(faces[0] if faces else None))
-            pts.append(pts_seconds)
-        landmarks, expression, matrix = (np.stack(column) for column in zip(*rows, strict=True))
+            now = small_grey(image)
+            change = 0.0 if before is None else picture_change(before, now)
+            before = now
+            face = faces[0] if faces else None
+            rows.append((*_row(face), *_look(image, faces), change, pts_seconds))
         width, height = reader.size
+    landmarks, expression, matrix, sharpness, thumbnails, rivals, change_rows, pts = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
     audio, audio_start = _sound(source.path)
     return {
         "landmarks": landmarks, "expression": expression,
         "blendshapes": np.concatenate([0 * expression[:, :1], expression[:, :-1]], 1),
         "matrix": matrix, "audio": audio, "audio_start": np.float32(audio_start),
-        "pts": np.array(pts, np.float32), "fps": reader.fps, "size": np.array([height, width]),
+        "pts": pts.astype(np.float32), "fps": reader.fps, "size": np.array([height, width]),
         "identity": source.identity, "group": source.group,
+        "sharpness": sharpness.astype(np.float32), "thumbnails": thumbnails,
+        "rivals": rivals.astype(np.float32), "change": change_rows.astype(np.float32),
+        "voice": voice_probability(audio), "bytes": source.path.stat().st_size,
     }  # fmt: skip
+
+
+def _check_length(path: Path, limits: Limits) -> None:
+    """Before a film of hours is decoded."""
+    try:
+        with av.open(str(path)) as container:
+            seconds = (container.duration or 0) / av.time_base
+    except av.FFmpegError:
+        return  # the reader says it better
+    if seconds > limits.most_seconds:
+        most = f"more than {limits.most_seconds:g}; split it into clips"
+        raise InputError(f"{path.name}: {seconds:.0f} seconds, {most}")
 
 
 @cache
@@ -182,6 +170,15 @@ def _row(face: Face | None) -> tuple[FloatArray, FloatArray, FloatArray]:
     return face.landmarks.points, face.expression, matrix
 
 
+def _look(image: ImageArray, faces: list[Face]) -> tuple[float, ImageArray, float]:
+    """Sharpness and thumbnail of the largest face, and how large the next is against it."""
+    if not faces:
+        return float("nan"), np.zeros((THUMBNAIL, THUMBNAIL), np.uint8), 0.0
+    sides = [float(np.ptp(face.landmarks.points[:, :2], axis=0).max()) for face in faces[:2]]
+    sharpness, thumbnail = sharpness_and_thumbnail(image, faces[0].landmarks.points[:, :2])
+    return sharpness, thumbnail, sides[1] / sides[0] if len(sides) > 1 else 0.0
+
+
 def _sound(path: Path) -> tuple[FloatArray, float]:
     """The clip's sound and the time it begins, in seconds; no samples where it has no track."""
     with av.open(str(path)) as container:
@@ -190,61 +187,3 @@ def _sound(path: Path) -> tuple[FloatArray, float]:
         samples = load_audio(path, sample_rate=SAMPLE_RATE).samples
         first = next(container.decode(container.streams.audio[0]))
     return samples, first.time or 0.0
-
-
-def measure(sources: list[ClipSource], out: Path, *, jobs: int = 1) -> Iterator[Measured]:
-    """Measure clips in ``jobs`` processes; yields each as it is done."""
-    out.mkdir(parents=True, exist_ok=True)
-    if jobs == 1:
-        yield from (measure_clip(source, out) for source in sources)
-        return
-    # MediaPipe's threads do not survive a fork.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(measure_clip, source, out) for source in sources]
-        yield from (future.result() for future in as_completed(futures))
-
-
-def write_training_folder(
-    measured: list[Measured], tracks: Path, held_out: set[str], out: Path
-) -> list[tuple[str, str]]:
-    """Give the clips whose every frame has a face to ``faces.write_folder``; the rest with why."""
-    from avatar.training.faces import write_folder
-
-    kept = [m for m in measured if not m.dropped]
-    pairs = [(m.source.path, tracks / f"{m.source.name}.npz") for m in kept if not m.missed]
-    write_folder(sorted(pairs, key=lambda pair: pair[1]), held_out, out)
-    why = "not for training: {} of {} frames without a face"
-    return [(m.source.name, why.format(m.missed, m.frames)) for m in kept if m.missed]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Measure faces and sound of clips.")
-    parser.add_argument("clips", type=Path, nargs="+", help="videos, or folders of videos")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the tracks")
-    parser.add_argument("--training-folder", type=Path, help="write this folder from them too")
-    held_out = "people that training shall not see (default: %(default)s)"
-    parser.add_argument("--held-out", nargs="*", default=sorted(HELD_OUT), help=held_out)
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
-    args = parser.parse_args(arguments)
-    if args.jobs < 1:
-        parser.error(f"--jobs must be at least 1, got {args.jobs}")
-    try:
-        measured = []
-        for one in measure(find_clips(args.clips), args.out, jobs=args.jobs):
-            measured.append(one)
-            print(f"{one.source.name}: {one.frames} frames, {one.missed} missed", flush=True)
-        lost = [(one.source.name, one.dropped) for one in measured if one.dropped]
-        print(f"{len(measured) - len(lost)} of {len(measured)} clips measured")
-        if args.training_folder is not None:
-            folder, held = args.training_folder, set(args.held_out)
-            lost += write_training_folder(measured, args.out, held, folder)
-    except AvatarError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for name, reason in sorted(lost):
-        print(f"dropped {name}: {reason}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
