@@ -1,0 +1,215 @@
+"""One thread that draws the frames of all sessions, in batches, each when it is due.
+
+The event loop never runs a model: it wakes this thread, and gets answers back through
+``call_soon_threadsafe``, one call for a whole batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+
+from avatar.engine import Engine, FrameRequest
+from avatar.errors import AvatarError
+from avatar.serving.log import log_fault
+from avatar.serving.metrics import Metrics
+from avatar.serving.stream import EndOut, LiveStream, Output
+from avatar.types import Frame, ImageArray
+
+_CROWD = 16
+_GATHER_SECONDS = 0.002
+"""With a crowd of sessions, frames due within this time are drawn together."""
+
+_Deliveries = list[tuple[LiveStream, int, Output]]
+
+
+class _Held:
+    """A request that was taken already, as something ``Engine.step`` can draw."""
+
+    def __init__(self, stream: LiveStream, request: FrameRequest) -> None:
+        self.stream = stream
+        self._request = request
+
+    def next_request(self) -> FrameRequest | None:
+        return self._request
+
+    def accept(self, request: FrameRequest, image: ImageArray | None) -> bool:
+        return self.stream.session.accept(request, image)
+
+
+class Scheduler:
+    """Runs the sessions of one process.
+
+    Args:
+        engine: the models.
+        loop: where the answers go.
+        metrics: counts the time of the stages.
+        step_sessions: most frames with pictures in one batch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        metrics: Metrics,
+        *,
+        step_sessions: int,
+    ) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._metrics = metrics
+        self._step_sessions = step_sessions
+        self._changed = threading.Condition()
+        self._woken: set[LiveStream] = set()
+        self._streams: set[LiveStream] = set()
+        # Entries whose number is no longer that of their stream in ``_appointed`` are void.
+        self._timetable: list[tuple[float, int, LiveStream]] = []
+        self._appointed: dict[LiveStream, int] = {}
+        self._numbers = itertools.count()
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, name="avatar-scheduler", daemon=True)
+        self._thread.start()
+
+    def add(self, stream: LiveStream) -> None:
+        """Run ``stream`` from now on."""
+        with self._changed:
+            self._streams.add(stream)
+        self.wake(stream)
+
+    def remove(self, stream: LiveStream) -> None:
+        """Forget ``stream``; an answer may still be under way."""
+        stream.closed = True
+        with self._changed:
+            self._streams.discard(stream)
+            self._woken.discard(stream)
+            self._appointed.pop(stream, None)
+
+    def wake(self, stream: LiveStream) -> None:
+        """There is something to do for ``stream``; any thread may say so."""
+        with self._changed:
+            if stream in self._streams:
+                self._woken.add(stream)
+                self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread; the rest of its batch is lost."""
+        with self._changed:
+            self._ends = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (ready := self._wait()) is not None:
+            try:
+                self._serve(ready)
+            except Exception:
+                # One batch is lost; the thread that all sessions live by must not be.
+                log_fault("scheduler failed")
+
+    def _wait(self) -> list[LiveStream] | None:
+        """Sleep until streams are woken or due; None when it ends."""
+        with self._changed:
+            while not self._ends:
+                now = time.monotonic()
+                crowded = len(self._streams) > _CROWD
+                until = self._timetable[0][0] if self._timetable else None
+                if self._woken or (until is not None and until <= now):
+                    return self._take_ready(now)
+                pause = None if until is None else until - now
+                if pause is not None and crowded:
+                    pause += _GATHER_SECONDS
+                self._changed.wait(pause)
+        return None
+
+    def _take_ready(self, now: float) -> list[LiveStream]:
+        ready = dict.fromkeys(self._woken)
+        self._woken.clear()
+        while self._timetable and self._timetable[0][0] <= now:
+            _, number, stream = heapq.heappop(self._timetable)
+            if self._appointed.get(stream) == number:
+                ready[stream] = None
+        return list(ready)
+
+    def _serve(self, streams: list[LiveStream]) -> None:
+        """Draw one frame of each stream that has one due; those without pictures go first."""
+        deliveries: _Deliveries = []
+        drawable: list[_Held] = []
+        for stream in streams:
+            request = self._advance(stream, deliveries)
+            if request is not None:
+                drawable.append(_Held(stream, request))
+        plain = [held for held in drawable if not held.stream.plan.video]
+        pictured = [held for held in drawable if held.stream.plan.video]
+        self._draw(plain, deliveries)
+        self._flush(deliveries)
+        for begin in range(0, len(pictured), self._step_sessions):
+            self._draw(pictured[begin : begin + self._step_sessions], deliveries)
+            self._flush(deliveries)
+        with self._changed:
+            for stream in streams:
+                self._note_due(stream)
+
+    def _advance(self, stream: LiveStream, deliveries: _Deliveries) -> FrameRequest | None:
+        try:
+            return stream.advance(lambda epoch, out: deliveries.append((stream, epoch, out)))
+        except Exception as reason:
+            self._fail(stream, reason, deliveries)
+            return None
+
+    def _draw(self, batch: Sequence[_Held], deliveries: _Deliveries) -> None:
+        if not batch:
+            return
+        begun = time.perf_counter()
+        try:
+            frames = self._engine.step(batch)
+        except Exception as reason:
+            if len(batch) == 1:
+                self._fail(batch[0].stream, reason, deliveries)
+                return
+            # One of them is at fault; the others must not suffer.
+            for held in batch:
+                self._draw([held], deliveries)
+            return
+        self._metrics.stage("draw", time.perf_counter() - begun, len(batch))
+        for held, frame in zip(batch, frames, strict=True):
+            self._hand_over(held.stream, frame, deliveries)
+
+    def _hand_over(self, stream: LiveStream, frame: Frame | None, deliveries: _Deliveries) -> None:
+        if frame is None:
+            stream.sent()  # interrupted while it was drawn
+        else:
+            stream.drawn(frame, lambda epoch, out: deliveries.append((stream, epoch, out)))
+
+    def _fail(self, stream: LiveStream, reason: BaseException, deliveries: _Deliveries) -> None:
+        """End one session; only what is no fault of the caller is worth a trace."""
+        if not isinstance(reason, AvatarError):
+            log_fault("session failed")
+        stream.closed = True
+        deliveries.append((stream, 0, EndOut(reason)))
+
+    def _flush(self, deliveries: _Deliveries) -> None:
+        if deliveries:
+            batch, deliveries[:] = list(deliveries), []
+            try:
+                self._loop.call_soon_threadsafe(_deliver, batch)
+            except RuntimeError:
+                return  # the loop has ended, and with it whoever waited
+
+    def _note_due(self, stream: LiveStream) -> None:
+        if stream not in self._streams:
+            return
+        due = stream.next_due_seconds()
+        if due is None:
+            self._appointed.pop(stream, None)
+        else:
+            self._appointed[stream] = number = next(self._numbers)
+            heapq.heappush(self._timetable, (due, number, stream))
+
+
+def _deliver(batch: _Deliveries) -> None:
+    for stream, epoch, output in batch:
+        stream.deliver(epoch, output)
