@@ -1,147 +1,90 @@
 """From a photo and a voice to a finished video: ``python -m benchmarks.end_to_end``.
 
-Measures on this machine, warmed up: frames a second at 512² from a 1024² photo with H.264 and AAC
-encoding, the time of each stage of a frame, ``Avatar.from_image``, and the peak memory of a short
-and a long clip. Writes ``benchmarks/results/end_to_end.json``.
+Measures on this machine, warmed up: frames a second at 512² and 1024² from a 1024² photo with
+H.264 and AAC encoding, the time of each stage of a frame, what drawing ahead on several cores gains
+over one frame after the other, ``Avatar.from_image``, and the peak memory of a short and a long
+clip. Writes ``benchmarks/results/end_to_end.json``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import skimage.data
-import torch
-from PIL import Image
 
 from avatar import Audio, Avatar, load_audio
-from avatar.config import SAMPLE_RATE
-from avatar.media import VideoWriter
-from avatar.motion import MotionStream
-from avatar.motion.retarget import Retargeter
-from avatar.ops import native_status
-from avatar.types import ImageArray, Motion
+from avatar.bench import FPS, STAGES, example_portrait, stage_seconds
+from avatar.bench import machine as software
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "end_to_end.json"
 SIZE = 512
-FPS = 25.0
+SIZES = (512, 1024)
 SECONDS = 10
 LONG_SECONDS = 60
 ROUNDS = 3
 
 
 def main() -> None:
+    portrait = example_portrait()
     begun = time.perf_counter()
-    person = Avatar.from_image(portrait())
+    person = Avatar.from_image(portrait)
+    person.session(size=SIZE).close()
     cold = time.perf_counter() - begun
-    warm = median_seconds(lambda: Avatar.from_image(portrait()))
-    render_clip(person, 1)
-    fps = [render_clip(person, SECONDS) for _ in range(ROUNDS)]
-    memory = {f"{n}_s": peak_megabytes(n) for n in (SECONDS, LONG_SECONDS)}
+    warm = median_seconds(lambda: Avatar.from_image(portrait).session(size=SIZE).close())
+    render_clip(person, 1, SIZE)
+    fps = {size: [render_clip(person, SECONDS, size) for _ in range(ROUNDS)] for size in SIZES}
+    stages = stage_seconds(person, SIZE, seconds=SECONDS)
+    one_by_one = 1 / statistics.median(stages["frame"])
     result = {
         "command": "python -m benchmarks.end_to_end",
         "machine": machine(),
-        "photo": f"scikit-image astronaut, face crop scaled to {portrait().shape[0]}²",
+        "photo": f"scikit-image astronaut, face crop scaled to {portrait.shape[0]}²",
         "size": SIZE,
         "clip_seconds": SECONDS,
-        "frames_per_second": round(statistics.median(fps), 1),
-        "frames_per_second_runs": [round(value, 1) for value in fps],
-        "stage_milliseconds_per_frame": stages(person),
-        "from_image_seconds": {"cold": round(cold, 2), "warm": round(warm, 3)},
-        "peak_rss_megabytes": memory,
+        "frames_per_second": round(statistics.median(fps[SIZE]), 1),
+        "frames_per_second_1024": round(statistics.median(fps[1024]), 1),
+        "frames_per_second_runs": {size: [round(v, 1) for v in runs] for size, runs in fps.items()},
+        "frames_per_second_one_by_one": round(one_by_one, 1),
+        "stage_milliseconds_per_frame": {
+            name: round(statistics.median(stages[name]) * 1e3, 3) for name in STAGES
+        },
+        "ready_seconds": {"cold": round(cold, 2), "warm": round(warm, 3)},
+        "peak_rss_megabytes": {f"{n}_s": peak_megabytes(n) for n in (SECONDS, LONG_SECONDS)},
     }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
-def portrait() -> ImageArray:
-    """The face of the astronaut, head and shoulders, 1024²."""
-    crop = Image.fromarray(skimage.data.astronaut()).crop((40, 0, 424, 384))
-    return np.asarray(crop.resize((1024, 1024), Image.Resampling.LANCZOS))
-
-
-def voice(seconds: int) -> Audio:
+def speech(seconds: int) -> Audio:
     """The example speech, repeated."""
-    speech = load_audio(ROOT / "examples" / "hello.wav")
-    count = seconds * speech.sample_rate
-    return Audio(np.resize(speech.samples, count), speech.sample_rate)
+    sound = load_audio(ROOT / "examples" / "hello.wav")
+    return Audio(np.resize(sound.samples, seconds * sound.sample_rate), sound.sample_rate)
 
 
-def render_clip(person: Avatar, seconds: int) -> float:
+def render_clip(person: Avatar, seconds: int, size: int) -> float:
     """Frames a second of a whole clip, from samples to the closed file."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        clip = person.speak(voice(seconds), fps=FPS, size=SIZE)
+        clip = person.speak(speech(seconds), fps=FPS, size=size)
         clip.save(Path(folder) / "clip.mp4")
         return clip.info.frames / (time.perf_counter() - begun)
-
-
-def stages(person: Avatar) -> dict[str, float]:
-    """Milliseconds of each stage alone, for the frames of one clip."""
-    engine = person.engine
-    portrait = engine.generator.prepare(
-        [(photo.image, photo.face) for photo in person.identity.photos]
-    ).resized(SIZE)
-    samples = load_audio(ROOT / "examples" / "hello.wav", sample_rate=SAMPLE_RATE).samples
-    samples = np.resize(samples, SECONDS * SAMPLE_RATE)
-    frames = round(SECONDS * FPS)
-    motion: list[Motion] = []
-    points: list[np.ndarray] = []
-    images: list[ImageArray] = []
-
-    def hear() -> None:
-        stream = MotionStream(engine.audio_to_face, fps=FPS, seed=0)
-        motion.extend(stream.push(samples[i : i + 640]) for i in range(0, len(samples), 640))
-        motion.append(stream.flush())
-
-    def retarget() -> None:
-        person_on_photo = Retargeter(engine.rig, portrait.landmarks, portrait.expression)
-        points.extend(
-            person_on_photo.landmarks(
-                part.expression[t], part.rotation[t], part.translation[t], part.gaze[t]
-            )
-            for part in motion
-            for t in range(len(part))
-        )
-
-    def render() -> None:
-        images.extend(engine.generator.render(portrait, place) for place in points)
-
-    def encode() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            height, width = images[0].shape[:2]
-            share = samples[: SAMPLE_RATE // round(FPS)]
-            with VideoWriter(
-                Path(folder) / "x.mp4",
-                width=width,
-                height=height,
-                fps=FPS,
-                sample_rate=SAMPLE_RATE,
-            ) as writer:
-                for image in images:
-                    writer.write(image, share)
-
-    steps = {"motion": hear, "retarget": retarget, "render": render, "encode": encode}
-    return {name: round(seconds(work) * 1e3 / frames, 3) for name, work in steps.items()}
 
 
 def peak_megabytes(clip_seconds: int) -> int:
     """Peak resident memory of a fresh process that makes one clip."""
     code = (
-        "import resource; from benchmarks.end_to_end import Avatar, portrait, render_clip; "
-        f"render_clip(Avatar.from_image(portrait()), {clip_seconds}); "
+        "import resource; from benchmarks.end_to_end import *; "
+        f"render_clip(Avatar.from_image(example_portrait()), {clip_seconds}, SIZE); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     said = subprocess.run(
@@ -150,26 +93,18 @@ def peak_megabytes(clip_seconds: int) -> int:
     return int(said.stdout) // 1024
 
 
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 def median_seconds(work: Callable[[], object]) -> float:
-    return statistics.median(seconds(work) for _ in range(ROUNDS))
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
 
 
-def machine() -> dict[str, object]:
-    status = native_status()
-    return {
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "kernels": status.isa if status.built else "plain torch",
-        "python": platform.python_version(),
-        "torch": version("torch"),
-    }
+def machine() -> dict[str, str | int]:
+    """What the figures hold for."""
+    return {**software(), "cores": len(os.sched_getaffinity(0))}
 
 
 if __name__ == "__main__":

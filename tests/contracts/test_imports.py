@@ -22,7 +22,7 @@ LEVELS = (
     {"session"},
     {"clip"},
     {"avatar"},
-    {"cli", "doctor", "serving", "integrations", "provenance", "__main__"},
+    {"bench", "cli", "doctor", "serving", "integrations", "provenance", "__main__"},
 )
 # These may import every model; only the command line may import them.
 ABOVE_ALL = {"training", "evaluation"}

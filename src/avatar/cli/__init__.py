@@ -18,8 +18,13 @@ from typing import Annotated, TextIO
 import typer
 
 import avatar
+from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
+from avatar.cli.evaluate import evaluate
+from avatar.cli.motion import motion
+from avatar.cli.serve import serve
 from avatar.cli.speak import create, speak
+from avatar.cli.train import train
 from avatar.errors import AvatarError
 
 app = typer.Typer(
@@ -29,8 +34,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, doctor):
+for _command in (speak, create, motion, serve, bench, doctor):
     app.command()(_command)
+app.add_typer(evaluate, name="evaluate")
+app.add_typer(train, name="train")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avatar.cli import _style
 from avatar.cli._common import FACE, JSON, progress_bar
 from avatar.errors import ConfigError
 
@@ -40,6 +41,13 @@ def speak(
         int | None, typer.Option(help="Longer side in pixels; the photo's own by default.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of blinks, glances and head motion.")] = 0,
+    emotion: _style.Emotion = None,
+    intensity: _style.Intensity = 1.0,
+    blink_rate: _style.BlinkRate = 1.0,
+    head_motion: _style.HeadMotion = 1.0,
+    gaze: _style.Gaze = None,
+    gain: _style.Gain = None,
+    offset: _style.Offset = None,
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[
         Path | None, typer.Option("--avatar", help="An .avatar file, instead of photos.")
@@ -49,8 +57,17 @@ def speak(
     """Make a video of the person saying the sound."""
     photos, audio = inputs[:-1], inputs[-1]
     begun = time.perf_counter()
+    style = _style.style_of(
+        emotion=emotion,
+        intensity=intensity,
+        blink_rate=blink_rate,
+        head_motion=head_motion,
+        gaze=gaze,
+        gain=gain,
+        offset=offset,
+    )
     person = _person(photos, face, saved)
-    clip = person.speak(audio, fps=fps, size=size, seed=seed)
+    clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style)
     with progress_bar(quiet=as_json) as progress:
         path = clip.save(output, progress=progress)
     seconds = time.perf_counter() - begun
