@@ -129,7 +129,8 @@ def test_the_readers_of_shards_take_them(shards: tuple[Path, Report], tmp_path: 
     assert unseen.names == ("nasa__c__two.2", "nasa__c__two")
     assert unseen.starts.tolist() == [0, 12, 22]
     assert unseen.frames.shape == (22, CROP, CROP, 3)
-    astronaut, later, hopper = (unseen.frames[k].float() for k in (0, 11, 12))
+    # The first pictures after a cut are coarser: the encoder has little to spend on them.
+    astronaut, later, hopper = (unseen.frames[k].float() for k in (4, 11, 12))
     assert (astronaut - later).abs().mean() < 5 < 20 < (astronaut - hopper).abs().mean()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     write_faces(report, out, {"nasa"}, tmp_path)

@@ -42,7 +42,10 @@ class Generator:
             for name, n in networks.items()
         }
         if self._on_cpu:
-            self._decoders = {name: packed(d) for name, d in self._decoders.items()}
+            self._decoders = {
+                name: packed(decoder, *self._example(name, networks[name].config))
+                for name, decoder in self._decoders.items()
+            }
 
     @classmethod
     def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
@@ -122,6 +125,19 @@ class Generator:
             for (scene, painting), residual in zip(painted, residuals, strict=True):
                 scene.layers.extend(painting.layers(residual))
         return [scene.draw() for scene in scenes]
+
+    def _example(self, name: str, config: PartConfig) -> list[Tensor]:
+        """Arguments of a decoder for the parts of one person."""
+        group = next(group for group in GROUPS if group[0].name == name)
+        count, size = len(group), group[0].size
+        shapes = (
+            (count, 3, size, size),
+            (count, config.outlines, size // 2, size // 2),
+            (count, config.numbers),
+            (1, config.style),
+            (count, config.features, size // 4, size // 4),
+        )
+        return [torch.zeros(shape, dtype=self.dtype) for shape in shapes]
 
     @property
     def _on_cpu(self) -> bool:

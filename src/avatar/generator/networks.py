@@ -179,7 +179,7 @@ class Decoder(nn.Module):
         features: Tensor,  # [B, features, S/4, S/4] warped to the wanted shape
     ) -> Tensor:  # [B, 3, S, S]: residual, zero away from the border
         code = functional.leaky_relu(style + self.shape_code(numbers), SLOPE)
-        styles = iter(self.to_styles(code).split(self.style_widths, dim=1))
+        styles = iter(self.to_styles(code).float().split(self.style_widths, dim=1))
         x0 = self.stem(torch.cat([functional.pixel_unshuffle(warped, 2), outlines], 1), styles)
         x1 = self.join(torch.cat([self.down1(x0, styles), features], 1), styles)
         x2 = self.low(self.down2(x1, styles), styles)

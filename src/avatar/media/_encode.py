@@ -12,10 +12,12 @@ from typing import BinaryIO, Protocol, cast
 import av
 import av.filter
 import numpy as np
+import torch
 from PIL import Image
 
 from avatar.errors import DependencyError
 from avatar.media.resample import StreamResampler
+from avatar.ops import yuv420_
 from avatar.types import FloatArray, ImageArray
 
 
@@ -56,6 +58,9 @@ CONTAINERS = {
     ".webm": Container("webm", "libvpx-vp9", "libopus", options=_VP9),
     ".gif": Container("gif", "gif", None, pixels="pal8"),
 }
+
+_BT709, _LIMITED = 1, 1
+"""FFmpeg's numbers."""
 
 
 class ContainerEncoder:
@@ -98,20 +103,14 @@ class ContainerEncoder:
             self._audio = _AudioTrack(self._container, kind.audio, sample_rate)
 
     def picture(self, image: ImageArray) -> None:
-        if any(self._odd):
-            image = np.pad(image, ((0, self._odd[0]), (0, self._odd[1]), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        if self._palette is None:
+            frame = yuv_frame(image)
+        else:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = self._count, self._time_base
         self._count += 1
         if self._palette is not None:
             frame = self._palette.reduce(frame)
-        else:
-            frame = frame.reformat(
-                format="yuv420p",
-                dst_colorspace="ITU709",
-                dst_color_range="MPEG",
-                interpolation="AREA",
-            )
         for packet in self._video.encode(frame):
             self._container.mux(packet)
 
@@ -131,6 +130,22 @@ class ContainerEncoder:
         """Close without caring for the result."""
         self._file.discard()
         self._container.close()
+
+
+def yuv_frame(image: ImageArray) -> av.VideoFrame:
+    """``[H, W, 3]`` RGB as a frame for an encoder; an odd side repeats its last row or column."""
+    height, width = (side + side % 2 for side in image.shape[:2])
+    frame = av.VideoFrame(width, height, "yuv420p")
+    frame.colorspace, frame.color_range = _BT709, _LIMITED
+    planes = [
+        torch.frombuffer(plane, dtype=torch.uint8).view(-1, plane.line_size)[
+            : plane.height, : plane.width
+        ]
+        for plane in frame.planes
+    ]
+    y, u, v = planes
+    yuv420_(y, u, v, torch.from_numpy(image))
+    return frame
 
 
 class _Checked:
@@ -231,10 +246,8 @@ class _Palette:
 
 
 def _tag_bt709(context: av.VideoCodecContext) -> None:
-    context.colorspace = 1
-    context.color_primaries = 1
-    context.color_trc = 1
-    context.color_range = 1
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED
 
 
 class SequenceEncoder:
