@@ -1,7 +1,7 @@
 """Make the Python stubs anew: ``python proto/generate.py [FOLDER]``.
 
-Needs ``grpcio-tools`` of exactly the version in ``requirements.txt``: newer generators make code that
-demands a newer protobuf than this package does. That version wants an older protobuf than runs
+Needs ``grpcio-tools`` of exactly the version in ``requirements.txt``: newer generators make code
+that demands a newer protobuf than this package does. That version wants an older protobuf than runs
 here, so it has an environment of its own. What it writes is checked in; ``make proto`` makes it
 again and compares.
 """

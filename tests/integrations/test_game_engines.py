@@ -1,4 +1,4 @@
-"""The examples for game engines: compiled as far as compilers are here, and run where they can be."""
+"""The examples for game engines: compiled as far as compilers are here, and run where they can."""
 
 from __future__ import annotations
 
