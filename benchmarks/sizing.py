@@ -60,8 +60,8 @@ def sizing(result: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"A million sessions at once, on machines of {MACHINE_CORES} such cores, each with "
-        f"{8 * SOUND_BYTES_PER_SECOND / 1e6:.2g} megabits a second of 16 kHz PCM16 coming in:",
+        f"A million sessions at once, on machines of {MACHINE_CORES} such cores; each sends "
+        f"{8 * SOUND_BYTES_PER_SECOND / 1e6:.2g} megabits a second of 16 kHz PCM16:",
         "",
         "| sessions of | cores | machines | terabits a second out | in |",
         "|---|---|---|---|---|",
