@@ -6,10 +6,14 @@ RUN := $(VENV)/bin/python
 CODE := $(shell find csrc -type f)
 SOURCES := $(CODE) CMakeLists.txt
 DEMO := build/demo.mp4
+# What clashes with the package's own pins lives in environments of its own.
+PROTO := build/proto-tools
+STUBS := src/avatar/serving/_stubs
+PEERS := $(patsubst tests/integrations/peers/%.txt,build/peers/%/.ready,$(wildcard tests/integrations/peers/*.txt))
 # AUTO builds the CUDA kernels where nvcc is found, ON demands them, OFF leaves them out.
 AVATAR_CUDA ?= AUTO
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint proto peers format bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +21,8 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make lint    formatting, types, style"
 	@echo "make format  put formatting right"
+	@echo "make proto   the stubs made anew, and compared with those that are kept"
+	@echo "make peers   other people's programs that the tests talk to, in build/peers"
 	@echo "make bench   measure, write benchmarks/results/"
 	@echo "make setup   only the environment in $(VENV)"
 
@@ -41,11 +47,41 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m pytest
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready proto
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/clang-format --dry-run --Werror $(CODE)
+
+$(PROTO)/.ready: proto/requirements.txt
+	$(PYTHON) -m venv $(PROTO)
+	$(PROTO)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+proto: $(VENV)/.ready $(PROTO)/.ready
+	@rm -rf build/stubs
+	@$(PROTO)/bin/python proto/generate.py build/stubs > /dev/null
+	diff -rq -x __init__.py -x __pycache__ build/stubs $(STUBS)
+	$(VENV)/bin/buf lint proto
+
+# Those that cannot be had are left out, and their tests are skipped: `make -k peers`.
+peers: $(PEERS)
+
+SITE = -c 'import site; print(*site.getsitepackages())'
+
+build/peers/%/.ready: tests/integrations/peers/%.txt $(VENV)/.ready
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+# These run this package itself, so they see its environment behind their own.
+build/peers/ray/.ready build/peers/atheris/.ready: build/peers/%/.ready: \
+		tests/integrations/peers/%.txt $(VENV)/.ready
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	echo "import site; site.addsitedir('$$($(RUN) $(SITE))')" \
+		> $$($(@D)/bin/python $(SITE))/avatar.pth
+	@touch $@
 
 format: $(VENV)/.ready
 	$(RUN) -m ruff check --fix .

@@ -1,8 +1,9 @@
-"""The server on loopback: ``python -m benchmarks.server``.
+"""The server on loopback: ``python -m benchmarks.server [SECTION …]``.
 
 Measures what the wire adds to the first frame, how many streams without pictures are held, and what
 stalled and dropped clients leave behind. The server is ``avatar serve`` in processes of its own;
-the clients share the machine with it. Writes ``benchmarks/results/server.json``.
+the clients share the machine with it. Writes ``benchmarks/results/server.json``; sections that are
+not named keep what was measured before.
 """
 
 from __future__ import annotations
@@ -44,28 +45,30 @@ SIZE = 512
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--held", type=int, default=60, help="streams that are held in time")
+    parser.add_argument("--pictures", type=int, default=2, help="streams with pictures")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=40, help="sessions for the first frame")
     parser.add_argument("--dropped", type=int, default=500)
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args()
+    unknown = set(chosen.sections) - SECTIONS.keys()
+    if unknown:
+        parser.error(f"unknown sections {sorted(unknown)}; they are {', '.join(SECTIONS)}")
+    result = json.loads(chosen.out.read_text()) if chosen.sections and chosen.out.exists() else {}
+    result |= {"command": "python -m benchmarks.server", "machine": machine()}
     voice = load_audio(ROOT / "examples" / "hello.wav", sample_rate=RATE).samples
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo = np.ascontiguousarray(skimage.data.astronaut())
         Avatar.from_image(photo).save(folder / "eileen.avatar")
-        result = {
-            "command": "python -m benchmarks.server",
-            "machine": machine(),
-            "first_frame": first_frames(folder, voice, chosen.rounds),
-            "motion_streams": motion_streams(folder, voice, chosen),
-            "stalled_reader": stalled_reader(folder, voice),
-            "dropped_sessions": dropped_sessions(folder, voice, chosen.dropped),
-        }
-    chosen.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+        for section in chosen.sections or SECTIONS:
+            result[section] = SECTIONS[section](folder, voice, chosen)
+            chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+            print(section, json.dumps(result[section], indent=2), flush=True)
 
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────
@@ -144,8 +147,9 @@ def _cpu(pid: int) -> float:
 # ── the first frame ──────────────────────────────────────────────────────────────────────────────
 
 
-def first_frames(folder: Path, voice: Any, rounds: int) -> dict[str, Any]:
+def first_frames(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
     """From the first sound to the first frame, sound coming as it is spoken, 20 ms a chunk."""
+    rounds = chosen.rounds
     local = Avatar.load(folder / "eileen.avatar")
     result: dict[str, Any] = {"rounds": rounds, "chunk_milliseconds": 20}
     with served(folder) as server, RemoteAvatar(server.address, "eileen") as remote:
@@ -205,21 +209,45 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 def motion_streams(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
     """Real-time streams of blendshapes, talking all the time, one process for all clients."""
-    with served(folder, f"max_sessions={chosen.streams}", workers=chosen.workers) as server:
+    config = pb.SessionConfig(idle_frames=True)
+    return held(folder, voice, config, chosen.streams, chosen)
+
+
+def motion_streams_held(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The same with as many streams as these cores hold in time."""
+    config = pb.SessionConfig(idle_frames=True)
+    return held(folder, voice, config, chosen.held, chosen)
+
+
+def video_streams(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Real-time streams of 512² JPEG pictures, talking all the time."""
+    config = pb.SessionConfig(
+        avatar_id="eileen", idle_frames=True, video=pb.VideoFormat(size=SIZE),
+        outputs=[pb.OUTPUT_KIND_BLENDSHAPES, pb.OUTPUT_KIND_VIDEO],
+    )  # fmt: skip
+    return held(folder, voice, config, chosen.pictures, chosen)
+
+
+def held(
+    folder: Path, voice: Any, config: Any, streams: int, chosen: argparse.Namespace
+) -> dict[str, Any]:
+    """What it takes to hold ``streams`` sessions of one kind."""
+    with served(folder, f"max_sessions={streams}", workers=chosen.workers) as server:
         before, own = server.cpu_seconds(), time.process_time()
-        arrivals = asyncio.run(hold(server.address, voice, chosen.streams, chosen.seconds))
+        received = asyncio.run(hold(server.address, voice, config, streams, chosen.seconds))
         spent, own_spent = server.cpu_seconds() - before, time.process_time() - own
         memory = server.megabytes()
-    frames = [len(times) for times in arrivals]
-    lateness = [late for times in arrivals for late in behind(times)]
+    frames = [len(stream.times) for stream in received]
+    lateness = [late for stream in received for late in behind(stream.times)]
     return {
-        "streams": chosen.streams,
+        "streams": streams,
         "seconds": chosen.seconds,
         "workers": chosen.workers,
         "frames_per_second_of_a_stream": round(statistics.mean(frames) / chosen.seconds, 2),
         "slowest_stream_frames_per_second": round(min(frames) / chosen.seconds, 2),
-        "late_by": percentiles(lateness) if lateness else {},
+        "late_by": percentiles(lateness),
         "later_than_a_frame_percent": round(100 * float(np.mean(np.array(lateness) > 1 / FPS)), 3),
+        "bytes_per_frame": round(sum(stream.bytes for stream in received) / sum(frames)),
         "server_cores": round(spent / chosen.seconds, 2),
         "client_cores": round(own_spent / chosen.seconds, 2),
         "server_cpu_milliseconds_per_frame": round(1e3 * spent / sum(frames), 3),
@@ -234,8 +262,18 @@ def behind(times: list[float]) -> list[float]:
     return list(settled - np.percentile(settled, 5)) if len(settled) else []
 
 
-async def hold(address: str, voice: Any, streams: int, seconds: float) -> list[list[float]]:
-    """Arrival times of the frames of each stream."""
+@dataclass
+class Received:
+    """What came of one stream."""
+
+    times: list[float]
+    bytes: int = 0
+
+
+async def hold(
+    address: str, voice: Any, config: Any, streams: int, seconds: float
+) -> list[Received]:
+    """The frames of each stream."""
     pcm = (voice * 32767).astype("<i2")
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
     channels = [grpc.aio.insecure_channel(address, options) for _ in range(min(16, streams))]
@@ -244,7 +282,8 @@ async def hold(address: str, voice: Any, streams: int, seconds: float) -> list[l
         tasks = []
         for k in range(streams):
             shifted = np.roll(pcm, k * 1733).tobytes()
-            tasks.append(asyncio.create_task(one_stream(stubs[k % len(stubs)], shifted, seconds)))
+            stream = one_stream(stubs[k % len(stubs)], config, shifted, seconds)
+            tasks.append(asyncio.create_task(stream))
             await asyncio.sleep(1 / streams)
         return await asyncio.gather(*tasks)
     finally:
@@ -252,13 +291,13 @@ async def hold(address: str, voice: Any, streams: int, seconds: float) -> list[l
             await channel.close()
 
 
-async def one_stream(stub: Any, pcm: bytes, seconds: float) -> list[float]:
+async def one_stream(stub: Any, config: Any, pcm: bytes, seconds: float) -> Received:
     call = stub.StreamSpeak()
-    await call.write(pb.StreamSpeakRequest(config=pb.SessionConfig(idle_frames=True)))
+    await call.write(pb.StreamSpeakRequest(config=config))
     await call.read()
     begun = time.monotonic()
     talking = asyncio.create_task(talk(call, pcm))
-    times: list[float] = []
+    received = Received([])
     while (now := time.monotonic()) < begun + seconds:
         try:
             answer = await asyncio.wait_for(call.read(), begun + seconds - now)
@@ -267,10 +306,11 @@ async def one_stream(stub: Any, pcm: bytes, seconds: float) -> list[float]:
         if answer is grpc.aio.EOF:
             break
         if answer.HasField("frame"):
-            times.append(time.monotonic())
+            received.times.append(time.monotonic())
+            received.bytes += answer.ByteSize()
     talking.cancel()
     call.cancel()
-    return times
+    return received
 
 
 async def talk(call: Any, pcm: bytes) -> None:
@@ -287,7 +327,7 @@ async def talk(call: Any, pcm: bytes) -> None:
 # ── clients that misbehave ───────────────────────────────────────────────────────────────────────
 
 
-def stalled_reader(folder: Path, voice: Any) -> dict[str, Any]:
+def stalled_reader(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
     """Memory while a client asks for 512² raw pictures, sends a minute, and reads nothing."""
     config = pb.SessionConfig(
         avatar_id="eileen", outputs=[pb.OUTPUT_KIND_VIDEO], pacing=pb.PACING_BURST,
@@ -319,18 +359,18 @@ def stalled_reader(folder: Path, voice: Any) -> dict[str, Any]:
     }
 
 
-def dropped_sessions(folder: Path, voice: Any, count: int) -> dict[str, Any]:
+def dropped_sessions(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
     """Memory and threads of the server after a round of dropped sessions, and after another."""
     with served(folder) as server:
         rounds = []
         for _ in range(3):
-            drop(server.address, voice, count)
+            drop(server.address, voice, chosen.dropped)
             time.sleep(2)
             rounds.append((round(server.megabytes(), 1), server.threads()))
         with RemoteAvatar(server.address) as remote:
             active = remote.server_info().active_sessions
     return {
-        "sessions_a_round": count,
+        "sessions_a_round": chosen.dropped,
         "megabytes_after_each_round": [memory for memory, _ in rounds],
         "threads_after_each_round": [threads for _, threads in rounds],
         "active_sessions_at_the_end": active,
@@ -351,6 +391,16 @@ def drop(address: str, voice: Any, count: int) -> None:
             if k % 3:
                 next(call)
             call.cancel()
+
+
+SECTIONS = {
+    "first_frame": first_frames,
+    "motion_streams": motion_streams,
+    "motion_streams_held": motion_streams_held,
+    "video_streams": video_streams,
+    "stalled_reader": stalled_reader,
+    "dropped_sessions": dropped_sessions,
+}
 
 
 if __name__ == "__main__":

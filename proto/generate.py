@@ -1,8 +1,9 @@
 """Make the Python stubs anew: ``python proto/generate.py [FOLDER]``.
 
-Needs ``grpcio-tools`` of exactly the version below: newer generators make code that demands a
-newer protobuf than this package does. What it writes is checked in; ``make lint`` makes it again
-and compares.
+Needs ``grpcio-tools`` of exactly the version in ``requirements.txt``: newer generators make code
+that demands a newer protobuf than this package does. That version wants an older protobuf than runs
+here, so it has an environment of its own. What it writes is checked in; ``make proto`` makes it
+again and compares.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-TOOLS = "1.73.1"
 PROTO = Path(__file__).resolve().parent
+TOOLS = (PROTO / "requirements.txt").read_text().strip().removeprefix("grpcio-tools==")
 STUBS = PROTO.parent / "src" / "avatar" / "serving" / "_stubs"
 PACKAGE = "avatar.serving._stubs"
 

@@ -116,11 +116,13 @@ def stub(server: Running) -> Iterator[Any]:
 class Speaking:
     """A call of ``StreamSpeak``, one request and one answer at a time."""
 
-    def __init__(self, stub: Any, *, timeout: float | None = PATIENCE, **config: Any) -> None:
+    def __init__(
+        self, stub: Any, *, timeout: float | None = PATIENCE, metadata: Any = None, **config: Any
+    ) -> None:
         self._condition = threading.Condition()
         self._requests: list[Any] = []
         self._done = False
-        self.call = stub.StreamSpeak(self._outgoing(), timeout=timeout)
+        self.call = stub.StreamSpeak(self._outgoing(), timeout=timeout, metadata=metadata)
         self.started: pb.SessionStarted | None = None
         if config:
             self.send(config=pb.SessionConfig(**config))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.integrations.peers import peer
 from tests.serving.conftest import RATE, Running, pcm16
 
 from avatar.serving._stubs.a2f import audio2face_3d_pb2 as a2f
@@ -20,7 +19,6 @@ from avatar.serving._stubs.a2f import audio_pb2, controller_pb2_grpc, status_pb2
 from avatar.serving.curves import PASCAL_NAMES
 
 Part = a2f.AudioWithEmotionStream
-NVIDIA = "nvidia-audio2face-3d==1.3.0"
 
 
 def header(**sound: Any) -> Any:
@@ -113,30 +111,12 @@ def test_bad_requests_get_a_status(server: Running, requests: list[Any], code: s
     assert caught.value.code().name == code
 
 
-@pytest.fixture(scope="session")
-def nvidia_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with NVIDIA's package: one that is named, or one made here where it can be."""
-    named = os.environ.get("AVATAR_NVIDIA_PYTHON")
-    if named:
-        return Path(named)
-    if os.environ.get("AVATAR_TEST_INSTALLS") != "1":
-        pytest.skip("set AVATAR_TEST_INSTALLS=1 to install NVIDIA's package from the registry")
-    folder = tmp_path_factory.mktemp("nvidia")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    installed = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", NVIDIA], check=False, capture_output=True
-    )
-    if installed.returncode:
-        pytest.skip(f"{NVIDIA} cannot be installed here")
-    return python
-
-
-def test_nvidias_own_package_is_content(server: Running, voice: Any, nvidia_python: Path) -> None:
+def test_nvidias_own_package_is_content(server: Running, voice: Any) -> None:
+    python = peer("nvidia")
     pcm = pcm16(voice)
     client = Path(__file__).parent / "nvidia_client.py"
     done = subprocess.run(
-        [nvidia_python, client, server.address], input=pcm, capture_output=True, check=False,
+        [python, client, server.address], input=pcm, capture_output=True, check=False,
         timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

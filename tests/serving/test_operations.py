@@ -146,7 +146,8 @@ def test_metrics_count_what_happens(serve: Serve, voice: Any) -> None:
     assert page["avatar_received_bytes_total"] == 2 * len(voice)
     assert page["avatar_sent_bytes_total"] > 30 * 200
     assert page['avatar_rejected_total{status="FAILED_PRECONDITION"}'] == 1
-    assert page['avatar_frame_stage_seconds_count{stage="draw"}'] == 30
+    for stage in ("feed", "draw", "send"):
+        assert page[f'avatar_frame_stage_seconds_count{{stage="{stage}"}}'] == 30
 
 
 def _metrics(port: int) -> dict[str, float]:

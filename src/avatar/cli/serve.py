@@ -20,6 +20,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 50051 by default.")] = None,
     avatars: Annotated[Path | None, typer.Option(help="Folder of .avatar files.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port.")] = None,
+    live_link: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Send faces to Unreal's Live Link, too."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,6 +48,7 @@ def serve(
         "port": port,
         "avatars": None if avatars is None else str(avatars),
         "workers": workers,
+        "live_link": live_link,
     }
     flags |= {name: value for name, value in named.items() if value is not None}
     loaded = load_config(config, flags=flags)

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 
 from avatar.config import from_mapping
 from avatar.errors import ConfigError
+from avatar.integrations.live_link import resolve
 
 ENVIRONMENT_PREFIX = "AVATAR_SERVE_"
 
@@ -38,7 +39,9 @@ class ServerConfig:
             several takes ``metrics_port + k``.
         reflection: let tools ask which services there are.
         audio2face: also speak the Audio2Face-3D protocol.
-        tracing: OpenTelemetry spans, where its packages are installed.
+        tracing: OpenTelemetry spans of sessions, to where its own settings say.
+        live_link: ``host:port`` of a Live Link listener, such as Unreal, that gets every real-time
+            session too.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         max_sessions: live sessions at once in one worker.
         max_video_sessions: ... of which with pictures, clips included.
@@ -72,6 +75,7 @@ class ServerConfig:
     reflection: bool = True
     audio2face: bool = True
     tracing: bool = False
+    live_link: str | None = None
     log_level: str = "info"
     max_sessions: int = 200
     max_video_sessions: int = 8
@@ -101,6 +105,8 @@ class ServerConfig:
             raise ConfigError("tls_cert and tls_key go together; give both or neither")
         if self.client_ca is not None and self.tls_cert is None:
             raise ConfigError("client_ca needs tls_cert and tls_key: it checks TLS clients")
+        if self.live_link is not None:
+            resolve(self.live_link)
         if self.workers > 1 and self.port == 0:
             raise ConfigError("several workers share one port; give its number")
         if self.log_level not in ("debug", "info", "warning", "error"):

@@ -18,6 +18,7 @@ from avatar.serving.log import log
 from avatar.serving.messages import SessionPlan
 from avatar.serving.stage import Stage
 from avatar.serving.stream import EndOut, FrameOut, LiveStream, Output
+from avatar.serving.tracing import Span
 
 _COMPLAIN_SECONDS = 5.0
 
@@ -40,6 +41,7 @@ class LiveCall(ABC):
         self._first_sent = False
         self._frames = self._late = 0
         self._complained = 0.0
+        self._span: Span
 
     @abstractmethod
     def plan(self, request: Any) -> SessionPlan:
@@ -77,9 +79,14 @@ class LiveCall(ABC):
         """
         plan = self.plan(await self._first_request())
         code = "OK"
-        with self.stage.admission.session(video=plan.video):
+        with (
+            self.stage.admission.session(video=plan.video),
+            self.stage.tracer.session(self.context, self.session_id) as self._span,
+        ):
             stream, avatar = await self.stage.open(plan)
             log("session began", session=self.session_id, avatar=plan.avatar_id)
+            self._span.set_attribute("avatar.id", plan.avatar_id)
+            self._span.set_attribute("avatar.video", plan.video)
             try:
                 await self.start(stream, avatar)
                 await self._run_tasks(stream)
@@ -89,6 +96,9 @@ class LiveCall(ABC):
                 raise
             finally:
                 self.stage.close(stream)
+                self._span.set_attribute("avatar.code", code)
+                self._span.set_attribute("avatar.frames", self._frames)
+                self._span.set_attribute("avatar.late_frames", self._late)
                 log(
                     "session ended", session=self.session_id, code=code, frames=self._frames,
                     late_frames=self._late, seconds=round(time.monotonic() - self._begun, 3),
@@ -147,6 +157,8 @@ class LiveCall(ABC):
     async def _write(self, stream: LiveStream) -> None:
         while True:
             output = await stream.take()
+            if isinstance(output, FrameOut) and stream.live_link is not None:
+                stream.live_link.send(output.frame)
             if isinstance(output, EndOut):
                 if output.error is not None:
                     raise _told(output.error)
@@ -175,6 +187,7 @@ class LiveCall(ABC):
         if not self._first_sent and self._first_sound is not None and not output.frame.idle:
             self._first_sent = True
             metrics.first_frame(now - self._first_sound)
+            self._span.add_event("first frame")
         if late and now - self._complained > _COMPLAIN_SECONDS:
             self._complained = now
             stream.tell("falling_behind")

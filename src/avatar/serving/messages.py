@@ -49,6 +49,11 @@ class SessionPlan:
         return self.session.pixels
 
     @property
+    def shows_landmarks(self) -> bool:
+        """Whether the points of the face are of use, by themselves or for pictures."""
+        return self.video or pb.OUTPUT_KIND_LANDMARKS in self.outputs
+
+    @property
     def realtime(self) -> bool:
         return self.session.pacing == "realtime"
 

@@ -95,6 +95,11 @@ class Scheduler:
                 self._woken.add(stream)
                 self._changed.notify()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """End the thread; the rest of its batch is lost."""
         with self._changed:
@@ -138,10 +143,13 @@ class Scheduler:
         """Draw one frame of each stream that has one due; those without pictures go first."""
         deliveries: _Deliveries = []
         drawable: list[_Held] = []
+        begun = time.perf_counter()
         for stream in streams:
             request = self._advance(stream, deliveries)
             if request is not None:
                 drawable.append(_Held(stream, request))
+        if drawable:
+            self._metrics.stage("feed", time.perf_counter() - begun, len(drawable))
         plain = [held for held in drawable if not held.stream.plan.video]
         pictured = [held for held in drawable if held.stream.plan.video]
         self._draw(plain, deliveries)

@@ -5,31 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
-from avatar.config import SAMPLE_RATE
 from avatar.engine import Engine
 from avatar.errors import DependencyError, OutputError
 from avatar.serving._stubs.avatar.v1 import avatar_pb2 as pb
 from avatar.serving._stubs.avatar.v1 import avatar_pb2_grpc
 from avatar.serving.auth import TokenFile, TokenInterceptor, server_credentials
-from avatar.serving.calls import MessageInterceptor, in_thread
+from avatar.serving.calls import MessageInterceptor
 from avatar.serving.config import ServerConfig
-from avatar.serving.library import AvatarLibrary
-from avatar.serving.limits import Admission
 from avatar.serving.log import log
 from avatar.serving.metrics import Metrics, PrometheusMetrics, make_metrics
-from avatar.serving.scheduler import Scheduler
 from avatar.serving.service import AvatarService
-from avatar.serving.stage import Stage
+from avatar.serving.stage import Stage, staging
 
 try:
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -89,27 +82,11 @@ async def serving(
         OutputError: the port is taken, or may not be used.
         DependencyError: a package of the ``server`` extra is missing.
     """
-    models = Engine.default() if engine is None else engine
     metrics = make_metrics(config, worker)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         if isinstance(metrics, PrometheusMetrics):
             stack.callback(metrics.close)
-        folder = config.avatars or stack.enter_context(tempfile.TemporaryDirectory())
-        scheduler = Scheduler(
-            models, asyncio.get_running_loop(), metrics, step_sessions=config.step_sessions
-        )
-        stack.callback(scheduler.close)
-        stage = Stage(
-            config=config,
-            library=AvatarLibrary(Path(folder), models),
-            scheduler=scheduler,
-            admission=Admission(
-                sessions=config.max_sessions, video_sessions=config.max_video_sessions
-            ),
-            metrics=metrics,
-        )
-        stack.callback(stage.close_pools)
-        await in_thread(_warm_up, stage.library)
+        stage = await stack.enter_async_context(staging(config, metrics, engine=engine))
         server, prober = await _build(config, stage, metrics)
         port = _bind(server, config)
         await server.start()
@@ -135,17 +112,6 @@ async def run(config: ServerConfig, *, worker: int = 0) -> None:
             loop.add_signal_handler(number, stop)
         await server.wait()
         log("ended", worker=worker)
-
-
-def _warm_up(library: AvatarLibrary) -> None:
-    """Load the models now rather than in the first session; the painter where it is of use."""
-    known, _ = library.list(count=1)
-    person = library.get(known[0].avatar_id) if known else library.neutral()
-    with person.session(pixels=bool(known), size=64 if known else None) as session:
-        session.push_audio(np.zeros(SAMPLE_RATE // 4, np.float32))
-        session.flush()
-        for _ in session:
-            pass
 
 
 async def _build(config: ServerConfig, stage: Stage, metrics: Metrics) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from avatar.engine import FrameRequest
+from avatar.integrations.live_link import LiveLinkFace
 from avatar.motion import Style
 from avatar.serving.messages import SessionPlan
 from avatar.session import Session
@@ -92,6 +93,7 @@ class LiveStream:
         max_ahead: frames that may be made and not sent.
         max_waiting_seconds: sound above which ``room`` waits.
         wake: tells the scheduler that there is something to do; any thread may call it.
+        live_link: gets each frame too.
     """
 
     def __init__(
@@ -102,9 +104,11 @@ class LiveStream:
         max_ahead: int,
         max_waiting_seconds: float,
         wake: Callable[[LiveStream], None],
+        live_link: LiveLinkFace | None = None,
     ) -> None:
         self.session = session
         self.plan = plan
+        self.live_link = live_link
         self.closed = False
         self._wake = wake
         self._max_ahead = max_ahead

@@ -1,0 +1,1 @@
+"""Thin adapters to what other people made, each a module by itself: Live Link Face, Ray Serve."""
