@@ -28,7 +28,7 @@ import torch
 import avatar
 from avatar.avatar import Avatar
 from avatar.config import SAMPLE_RATE
-from avatar.engine import FrameRequest
+from avatar.engine import Drawing, FrameRequest
 from avatar.errors import DependencyError
 from avatar.media import ImageSource, VideoWriter
 from avatar.ops import native_status
@@ -281,31 +281,29 @@ def run_live(
     results = [LiveResult() for _ in sessions]
     begins = [time.monotonic() + k / count / FPS for k in range(count)]
     spoken = [0] * count
+    drawn: dict[int, Drawing] = {}
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        due = [k for k in range(count) if begins[k] <= now]
-        for k in due:
+        waiting = [k for k in range(count) if begins[k] <= now and k not in drawn]
+        for k in waiting:
             if results[k].frames >= spoken[k] - 2 * round(FPS):
                 sessions[k].push_audio(sound)
                 spoken[k] += round(5 * FPS)
-        due = [k for k in due if (sessions[k].next_due_seconds() or 0.0) <= now]
-        _take(person, sessions, results, due)
-        if not due:
-            time.sleep(0.001)
+        due = [k for k in waiting if (sessions[k].next_due_seconds() or 0.0) <= now]
+        begun = person.engine.begin([sessions[k] for k in due])
+        drawn |= {k: drawing for k, drawing in zip(due, begun, strict=True) if drawing is not None}
+        done = [k for k, drawing in drawn.items() if drawing.done()]
+        for k in done:
+            frame = drawn.pop(k).frame()
+            if frame is not None:
+                results[k].frames += 1
+                results[k].least_quality = min(results[k].least_quality, frame.quality)
+        if not due and not done:
+            time.sleep(0.0005)
     for session, result in zip(sessions, results, strict=True):
         result.late_frames = session.metrics().late_frames
         session.close()
     return results
-
-
-def _take(
-    person: Avatar, sessions: list[Session], results: list[LiveResult], due: list[int]
-) -> None:
-    """Draw one frame of each session that is due, as many at once as there are cores."""
-    for frame, k in zip(person.engine.step([sessions[k] for k in due]), due, strict=True):
-        if frame is not None:
-            results[k].frames += 1
-            results[k].least_quality = min(results[k].least_quality, frame.quality)
 
 
 def memory_per_session(person: Avatar, *, pixels: bool, count: int) -> float:

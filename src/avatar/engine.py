@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -27,8 +27,7 @@ from avatar.speech import SAMPLES_PER_BLOCK
 from avatar.types import Face, FloatArray, Frame, ImageArray
 
 T = TypeVar("T")
-_Picture = Callable[[], ImageArray | None]
-"""A picture that is being drawn: waits for it."""
+_Picture = Future[ImageArray | None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,6 +57,27 @@ class FrameSource(Protocol):
 
     def accept(self, request: FrameRequest, image: ImageArray | None) -> bool:
         """Hear what became of a request; False where its frame must not be shown any more."""
+
+
+class Drawing:
+    """The next frame of a session, while its picture is drawn."""
+
+    def __init__(self, session: FrameSource, request: FrameRequest, picture: _Picture) -> None:
+        self._session, self._request, self._picture = session, request, picture
+
+    def done(self) -> bool:
+        """Whether ``frame`` need not wait."""
+        return self._picture.done()
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Call ``tell`` once it is done, from the thread that drew it; at once if it is."""
+        self._picture.add_done_callback(lambda picture: tell())
+
+    def frame(self) -> Frame | None:
+        """The frame; None where it must not be shown any more. Call it once, in order."""
+        image = self._picture.result()
+        shown = self._session.accept(self._request, image)
+        return replace(self._request.frame, image=image) if shown else None
 
 
 class _Lazy(Generic[T]):
@@ -132,28 +152,32 @@ class Engine:
         On the CPU a frame depends on its own session alone: the same bits whoever else is in the
         batch and however many cores there are. Other devices agree but for rounding.
         """
+        drawings = self.begin(sessions)
+        return [None if drawing is None else drawing.frame() for drawing in drawings]
+
+    def begin(self, sessions: Sequence[FrameSource]) -> list[Drawing | None]:
+        """As ``step``, without waiting: of many live sessions, those due later need not wait for
+        those that are drawn now.
+        """
         requests = [session.next_request() for session in sessions]
         pictures = iter(self._draw([request for request in requests if request is not None]))
         return [
-            None if request is None else _finished(session, request, next(pictures)())
+            None if request is None else Drawing(session, request, next(pictures))
             for session, request in zip(sessions, requests, strict=True)
         ]
 
     def frames(self, session: FrameSource) -> Iterator[Frame]:
         """Draw the frames of one session that are due, in order, the next while one is shown."""
-        waiting: deque[tuple[FrameRequest, _Picture]] = deque()
+        waiting: deque[Drawing] = deque()
         while True:
-            room = (
-                request
-                for _ in range(len(waiting), self._crew.get().size + 1)
-                if (request := session.next_request()) is not None
-            )
-            requests = list(room)
-            waiting.extend(zip(requests, self._draw(requests), strict=True))
+            while len(waiting) <= self._crew.get().size:
+                drawing = self.begin([session])[0]
+                if drawing is None:
+                    break
+                waiting.append(drawing)
             if not waiting:
                 return
-            request, picture = waiting.popleft()
-            frame = _finished(session, request, picture())
+            frame = waiting.popleft().frame()
             if frame is not None:
                 yield frame
 
@@ -163,27 +187,26 @@ class Engine:
         Args:
             photos: pictures of one person with the face found in each, the one to show first.
         """
-        return self._crew.get().submit(lambda: self.generator.prepare(list(photos)))()
+        return self._crew.get().submit(lambda: self.generator.prepare(list(photos))).result()
 
     def warm_up(self, portrait: Portrait) -> None:
         """Draw a portrait as it is, so that the first frame of a session comes like any other."""
         crew = self._crew.get()
         draw = partial(self.generator.render, portrait, portrait.landmarks.points)
         for picture in [crew.submit(draw) for _ in range(crew.size)]:
-            picture()
+            picture.result()
 
     def _draw(self, requests: Sequence[FrameRequest]) -> list[_Picture]:
-        """Begin to draw; each picture waits for itself when it is called for."""
         if torch.device(self.device).type == "cpu":
             return [self._begin(request) for request in requests]
         wanted = [(r.portrait, r.points) for r in requests if r.portrait is not None]
         drawn = iter(self.generator.render_many(wanted) if wanted else ())
         images = [_again(r) if r.portrait is None else _enlarged(next(drawn), r) for r in requests]
-        return [partial(_given, image) for image in images]
+        return [_ready(image) for image in images]
 
     def _begin(self, request: FrameRequest) -> _Picture:
         if request.portrait is None:
-            return partial(_again, request)
+            return _ready(_again(request))
         return self._crew.get().submit(partial(self._draw_one, request))
 
     def _draw_one(self, request: FrameRequest) -> ImageArray | None:
@@ -209,9 +232,8 @@ class _Crew:
         self.size = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(self.size, "avatar-draw", initializer=_use_one_core)
 
-    def submit(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Begin; what comes back waits for the result."""
-        return self._threads.submit(work).result
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        return self._threads.submit(work)
 
 
 def _use_one_core() -> None:
@@ -222,12 +244,6 @@ def _use_one_core() -> None:
     back = threading.Thread(target=torch.set_num_threads, args=(threads,))
     back.start()
     back.join()
-
-
-def _finished(
-    session: FrameSource, request: FrameRequest, image: ImageArray | None
-) -> Frame | None:
-    return replace(request.frame, image=image) if session.accept(request, image) else None
 
 
 def _again(request: FrameRequest) -> ImageArray | None:
@@ -242,8 +258,10 @@ def _enlarged(image: ImageArray, request: FrameRequest) -> ImageArray:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _given(image: ImageArray | None) -> ImageArray | None:
-    return image
+def _ready(image: ImageArray | None) -> _Picture:
+    picture: _Picture = Future()
+    picture.set_result(image)
+    return picture
 
 
 _DEFAULT: _Lazy[Engine] = _Lazy(Engine)

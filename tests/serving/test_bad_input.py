@@ -363,16 +363,38 @@ def test_one_bad_request_of_a_batch_spoils_no_other(
     server: Running, stub: Any, voice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = server.server.stage.scheduler._engine
-    draw = engine.step
+    draw = engine.begin
 
-    def step(batch: Any) -> Any:
+    def begin(batch: Any) -> Any:
         if any(held.stream.plan.session.fps == 10 for held in batch):
             raise RuntimeError("this face cannot be drawn")
         return draw(batch)
 
-    monkeypatch.setattr(engine, "step", step)
+    monkeypatch.setattr(engine, "begin", begin)
     with Speaking(stub, pacing=pb.PACING_BURST) as other:
         with Speaking(stub, pacing=pb.PACING_BURST, fps=10) as bad:
+            other.say(voice)
+            bad.say(voice)
+            assert bad.code() == grpc.StatusCode.UNAVAILABLE
+        other.done()
+        assert len(other.frames()) == 30
+
+
+def test_a_picture_that_cannot_be_drawn_ends_its_session_alone(
+    server: Running, stub: Any, voice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = server.server.stage.scheduler._engine
+    draw = engine._draw_one
+
+    def draw_one(request: Any) -> Any:
+        if request.portrait.photo.shape[1] == 64:
+            raise RuntimeError("this face cannot be drawn")
+        return draw(request)
+
+    monkeypatch.setattr(engine, "_draw_one", draw_one)
+    settings = {"avatar_id": "eileen", "pacing": pb.PACING_BURST, "outputs": VIDEO}
+    with Speaking(stub, **settings, video={"size": 96}) as other:
+        with Speaking(stub, **settings, video={"size": 64}) as bad:
             other.say(voice)
             bad.say(voice)
             assert bad.code() == grpc.StatusCode.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""One thread that draws the frames of all sessions, in batches, each when it is due.
+"""One thread that runs all sessions: each frame is made when it is due, several are drawn at once.
 
 The event loop never runs a model: it wakes this thread, and gets answers back through
 ``call_soon_threadsafe``, one call for a whole batch.
@@ -12,8 +12,9 @@ import itertools
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
-from avatar.engine import Engine, FrameRequest
+from avatar.engine import Drawing, Engine, FrameRequest
 from avatar.errors import AvatarError
 from avatar.serving.log import log_fault
 from avatar.serving.metrics import Metrics
@@ -69,6 +70,8 @@ class Scheduler:
         # Entries whose number is no longer that of their stream in ``_appointed`` are void.
         self._timetable: list[tuple[float, int, LiveStream]] = []
         self._appointed: dict[LiveStream, int] = {}
+        # What is being drawn; only this thread touches it. A stream waits for its frame.
+        self._drawn: dict[LiveStream, tuple[Drawing, float]] = {}
         self._numbers = itertools.count()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="avatar-scheduler", daemon=True)
@@ -140,12 +143,17 @@ class Scheduler:
         return list(ready)
 
     def _serve(self, streams: list[LiveStream]) -> None:
-        """Draw one frame of each stream that has one due; those without pictures go first."""
+        """Hand over what is drawn, and begin the next frame of each stream that has one due; those
+        without pictures go first.
+        """
         deliveries: _Deliveries = []
         drawable: list[_Held] = []
+        for stream in streams:
+            self._collect(stream, deliveries)
+        self._flush(deliveries)
         begun = time.perf_counter()
         for stream in streams:
-            request = self._advance(stream, deliveries)
+            request = None if stream in self._drawn else self._advance(stream, deliveries)
             if request is not None:
                 drawable.append(_Held(stream, request))
         if drawable:
@@ -160,6 +168,9 @@ class Scheduler:
         with self._changed:
             for stream in streams:
                 self._note_due(stream)
+            gone = self._drawn.keys() - self._streams
+        for stream in gone:
+            del self._drawn[stream]
 
     def _advance(self, stream: LiveStream, deliveries: _Deliveries) -> FrameRequest | None:
         try:
@@ -169,11 +180,12 @@ class Scheduler:
             return None
 
     def _draw(self, batch: Sequence[_Held], deliveries: _Deliveries) -> None:
+        """Begin to draw; what is done at once, as it is without pictures, is handed over."""
         if not batch:
             return
         begun = time.perf_counter()
         try:
-            frames = self._engine.step(batch)
+            drawings = self._engine.begin(batch)
         except Exception as reason:
             if len(batch) == 1:
                 self._fail(batch[0].stream, reason, deliveries)
@@ -182,9 +194,27 @@ class Scheduler:
             for held in batch:
                 self._draw([held], deliveries)
             return
-        self._metrics.stage("draw", time.perf_counter() - begun, len(batch))
-        for held, frame in zip(batch, frames, strict=True):
-            self._hand_over(held.stream, frame, deliveries)
+        for held, drawing in zip(batch, drawings, strict=True):
+            if drawing is not None:
+                self._drawn[held.stream] = drawing, begun
+        for held in batch:
+            self._collect(held.stream, deliveries)
+            if held.stream in self._drawn:
+                self._drawn[held.stream][0].when_done(partial(self.wake, held.stream))
+
+    def _collect(self, stream: LiveStream, deliveries: _Deliveries) -> None:
+        """Hand over the frame of ``stream`` if one is drawn."""
+        drawing, begun = self._drawn.get(stream, (None, 0.0))
+        if drawing is None or not drawing.done():
+            return
+        del self._drawn[stream]
+        self._metrics.stage("draw", time.perf_counter() - begun, 1)
+        try:
+            frame = drawing.frame()
+        except Exception as reason:
+            self._fail(stream, reason, deliveries)
+            return
+        self._hand_over(stream, frame, deliveries)
 
     def _hand_over(self, stream: LiveStream, frame: Frame | None, deliveries: _Deliveries) -> None:
         if frame is None:
@@ -210,7 +240,7 @@ class Scheduler:
     def _note_due(self, stream: LiveStream) -> None:
         if stream not in self._streams:
             return
-        due = stream.next_due_seconds()
+        due = None if stream in self._drawn else stream.next_due_seconds()
         if due is None:
             self._appointed.pop(stream, None)
         else:
