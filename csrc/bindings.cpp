@@ -242,6 +242,23 @@ void yuv420(int64_t height, int64_t width, uintptr_t rgb, int64_t rgb_row, uintp
   kernels().yuv420(args, threads);
 }
 
+void dense(int64_t outputs, int64_t inputs, uintptr_t weight, uintptr_t bias, uintptr_t x,
+           uintptr_t y, bool rectified) {
+  kernels().dense({outputs, inputs, reinterpret_cast<const uint16_t *>(weight),
+                   reinterpret_cast<const float *>(bias), reinterpret_cast<const float *>(x),
+                   reinterpret_cast<float *>(y), rectified});
+}
+
+void tower(int64_t inputs, int64_t width, int64_t depth, uintptr_t dilations, uintptr_t weight,
+           uintptr_t bias, uintptr_t x, uintptr_t rings, uintptr_t y, uintptr_t scratch,
+           int64_t step) {
+  kernels().tower({inputs, width, depth, reinterpret_cast<const int64_t *>(dilations),
+                   reinterpret_cast<const uint16_t *>(weight),
+                   reinterpret_cast<const float *>(bias), reinterpret_cast<const float *>(x),
+                   reinterpret_cast<float *>(rings), reinterpret_cast<float *>(y),
+                   reinterpret_cast<float *>(scratch), step});
+}
+
 #endif
 
 } // namespace
@@ -267,6 +284,8 @@ PYBIND11_MODULE(_native, module) {
   module.def("spread_over_grid", &spread_over_grid);
   module.def("compose", &compose);
   module.def("yuv420", &yuv420);
+  module.def("dense", &dense);
+  module.def("tower", &tower);
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", &available);
   module.def("use_isa", &use_isa);

@@ -99,6 +99,29 @@ struct SignedDistance {
   float *out;                   // [B, size, size]
 };
 
+// y = weight x + bias, and nothing below zero if `rectified`.
+struct Dense {
+  int64_t outputs, inputs;
+  const uint16_t *weight; // [outputs, inputs] bfloat16
+  const float *bias, *x;
+  float *y;
+  bool rectified;
+};
+
+// One step of a dense layer and `depth` residual ones behind it: each adds to y what it makes of y
+// and of the y that it saw `dilations[k]` steps ago.
+struct Tower {
+  int64_t inputs, width, depth;
+  const int64_t *dilations;
+  const uint16_t *weight; // bfloat16: [width, inputs], then [width, 2 * width] for each layer
+  const float *bias;      // [1 + depth, width]
+  const float *x;         // [inputs]
+  float *rings;           // [sum of dilations, width]: what the layers saw
+  float *y;               // [width]
+  float *scratch;         // [3 * width]
+  int64_t step;           // counts the steps
+};
+
 // The gradient of Adain. Everything is dense in the layout of x.
 struct AdainBackward {
   Type type;
@@ -121,6 +144,8 @@ struct CpuKernels {
   void (*spread_over_grid)(const SpreadOverGrid &, int threads);
   void (*compose)(const Compose &, int threads);
   void (*yuv420)(const Yuv420 &, int threads);
+  void (*dense)(const Dense &);
+  void (*tower)(const Tower &);
 };
 
 // The builds that this processor can run, best first; `count` is set to how many.

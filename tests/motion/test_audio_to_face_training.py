@@ -10,7 +10,7 @@ import pytest
 from avatar.errors import InputError
 from avatar.motion import CURVES
 from avatar.speech import log_mel, mel_powers
-from avatar.training.coarticulation import coarticulate
+from avatar.training.coarticulation import Articulation, coarticulate
 from avatar.training.grid_alignment import sentence
 from avatar.training.lip_sync import correlation_by_lag
 from avatar.training.noises import music, noise
@@ -19,6 +19,7 @@ from avatar.training.speech_batches import SpeechBatches, batch_features
 from avatar.training.speech_data import (
     HELD_OUT,
     Track,
+    learn_articulation,
     normalise_people,
     read_measured,
     shard_paths,
@@ -61,6 +62,43 @@ def test_lips_round_before_the_round_vowel_sounds() -> None:
     curves, _ = coarticulate(phones, times)
     pucker = curves[:, CURVES.index("mouthPucker")]
     assert pucker[25] > 0.2 * pucker[40] > 0.05
+
+
+def spoken(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, int]]:
+    """Random sounds of 80 to 160 ms each."""
+    phones, at = [], 0.0
+    while at < seconds:
+        end = at + float(rng.uniform(0.08, 0.16))
+        phones.append((at, end, int(rng.integers(len(VISEME_NAMES)))))
+        at = end
+    return phones
+
+
+def test_shapes_of_sounds_are_learnt_from_people_and_hold_for_what_they_did_not_say() -> None:
+    rng = np.random.default_rng(4)
+    times = np.arange(400, dtype=np.float32) / 100
+    said = [spoken(rng, 4.0) for _ in range(13)]
+    moved = [coarticulate(phones, times)[0] for phones in said]
+    filmed = [np.concatenate([m, 0.3 * m[:, :1], m[:, 1:2]], 1) for m in moved]
+    learnt = Articulation.fit(list(zip(said[:12], filmed[:12], strict=True)), [1.0] * 12)
+    curves, lips = learnt(said[12], 400)
+    shut = coarticulate(said[12], times)[1][:, PP] > 0.1
+    assert np.corrcoef(curves[~shut, JAW], moved[12][~shut, JAW])[0, 1] > 0.97
+    assert np.corrcoef(lips[~shut, 0], filmed[12][~shut, -2])[0, 1] > 0.97
+
+
+def test_learnt_lips_meet_on_b_even_where_nobody_was_seen_to_close_them() -> None:
+    phones = [(0.0, 0.4, AA), (0.4, 0.5, PP), (0.5, 0.9, AA)]
+    never = np.full((90, len(CURVES) + 2), 0.2, np.float32)
+    curves, lips = Articulation.fit([(phones, never)] * 20, [1.0] * 20)(phones, 90)
+    assert curves[45, JAW] < 0.1 * curves[15, JAW]
+    assert lips[45, 0] < 0.1 * lips[15, 0]
+
+
+def test_articulation_needs_somebody_with_phone_times() -> None:
+    silent = still_track("someone", np.zeros(16_000, np.float32))
+    with pytest.raises(InputError, match="grid_alignment"):
+        learn_articulation({"someone": [silent]})
 
 
 def test_batched_features_are_those_of_the_stream() -> None:

@@ -4,8 +4,9 @@ One step takes four feature frames (40 ms of sound) and gives the mouth at 80, 6
 the end of that sound: the first two are its 50 outputs a second, the third only carries
 interpolation to the next step. Sound later than 80 ms after a moment therefore cannot change it.
 
-The step is plain numpy on vectors, always in the same shapes: at this size (0.8 million weights)
-the time goes into reading the weights, and the results are the same bits however the sound arrives.
+Two towers of dilated layers hear the same sound: a large one says how the mouth moves, a small one
+whether there is a voice at all. A step always has the same shapes, one stream at a time, so that
+the results are the same bits however the sound arrives and whoever else speaks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from avatar.config import SAMPLE_RATE
 from avatar.errors import WeightsError
-from avatar.motion.curves import CURVES
+from avatar.motion.curves import CURVES, NOT_PARTED, OPENS, PARTED, PRESSED
+from avatar.ops import Dense, Tower
 from avatar.speech import BAND_FLOOR, FEATURES, FRAMES_PER_BLOCK, SAMPLES_PER_BLOCK
 from avatar.types import VISEME_NAMES, FloatArray
 from avatar.weights import load_weights
@@ -29,9 +31,10 @@ KNOTS = 3
 """Outputs of a step, 20 ms apart."""
 LOOKAHEAD_SAMPLES = 2 * SAMPLES_PER_BLOCK
 LOOKAHEAD_SECONDS = LOOKAHEAD_SAMPLES / SAMPLE_RATE
-_OUTPUTS = len(CURVES) + len(VISEME_NAMES) + 1
-_FORMAT = 1
+_MOUTH_OUTPUTS = len(CURVES) + len(VISEME_NAMES)
+_FORMAT = 2
 GATE_FROM, GATE_SPAN = 0.3, 0.4
+_ZERO, _ONE, _LEAST_LOGIT = np.float32(0.0), np.float32(1.0), np.float32(-30.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +54,15 @@ class MouthBlock:
 
 @dataclass(eq=False)
 class AudioToFaceState:
-    """What the network remembers of one stream: the last block and a ring for each layer."""
+    """What the network remembers of one stream."""
 
     inputs: FloatArray  # [2 * 324], the last block and the new one
-    rings: list[FloatArray]  # [dilation, width] each
-    pairs: FloatArray  # [2 * width], what a layer reads: the past, the present
+    mouth: FloatArray  # of its tower
+    gate: FloatArray
     steps: int = 0
 
     def copy(self) -> AudioToFaceState:
-        return AudioToFaceState(
-            self.inputs.copy(), [r.copy() for r in self.rings], self.pairs.copy(), self.steps
-        )
+        return AudioToFaceState(self.inputs.copy(), self.mouth.copy(), self.gate.copy(), self.steps)
 
 
 class AudioToFace:
@@ -78,28 +79,20 @@ class AudioToFace:
             raise WeightsError(
                 "these audio_to_face weights are of another version; reinstall the package"
             )
-        self._dilations = tuple(int(d) for d in config["dilations"])
-        self._width = int(config["width"])
-        names = ["input", *(f"layers.{i}" for i in range(len(self._dilations))), "head", "output"]
-        wanted = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
-        if set(tensors) != wanted:
-            odd = sorted(wanted.symmetric_difference(tensors))
-            raise WeightsError(f"audio_to_face weights do not fit the model: {', '.join(odd)}")
-        arrays = {k: np.ascontiguousarray(v.numpy(), np.float32) for k, v in tensors.items()}
-        for array in arrays.values():
-            array.setflags(write=False)
-        self._layers = [(arrays[f"{n}.weight"], arrays[f"{n}.bias"]) for n in names]
-        block = FRAMES_PER_BLOCK * FEATURES
-        width = self._width
-        shapes = [(width, 2 * block), *[(width, 2 * width)] * len(self._dilations), (width, width)]
-        shapes.append((KNOTS * _OUTPUTS, width))
-        for name, shape, (weight, _) in zip(names, shapes, self._layers, strict=True):
-            if weight.shape != shape:
-                found = list(weight.shape)
-                raise WeightsError(
-                    f"audio_to_face weights: {name}.weight must be {list(shape)}, got {found}"
-                )
-        self._silence = self._after_silence()
+        dilations = tuple(int(d) for d in config["dilations"])
+        width, gate_width = int(config["width"]), int(config["gate_width"])
+        layers = _layers(tensors, _shapes(width, gate_width, len(dilations)))
+        self._mouth, self._gate = (
+            Tower(
+                layers[f"{name}.input"],
+                [layers[f"{name}.layers.{i}"] for i in range(len(dilations))],
+                dilations,
+            )
+            for name in ("mouth", "gate")
+        )
+        self._head = Dense(*layers["head"], rectified=True)
+        self._output, self._gate_output = Dense(*layers["output"]), Dense(*layers["gate_output"])
+        self._silence = self._after_silence(sum(dilations) + 1)
 
     @classmethod
     def load(cls, folder: Path | str | None = None) -> AudioToFace:
@@ -114,15 +107,11 @@ class AudioToFace:
         """The state of a stream that has heard only silence."""
         return self._silence.copy()
 
-    def _after_silence(self) -> AudioToFaceState:
-        width = self._width
-        state = AudioToFaceState(
-            inputs=np.full(2 * FRAMES_PER_BLOCK * FEATURES, BAND_FLOOR, np.float32),
-            rings=[np.zeros((d, width), np.float32) for d in self._dilations],
-            pairs=np.zeros(2 * width, np.float32),
-        )
+    def _after_silence(self, steps: int) -> AudioToFaceState:
+        inputs = np.full(2 * FRAMES_PER_BLOCK * FEATURES, BAND_FLOOR, np.float32)
+        state = AudioToFaceState(inputs, self._mouth.start(), self._gate.start())
         silence = np.full((FRAMES_PER_BLOCK, FEATURES), BAND_FLOOR, np.float32)
-        for _ in range(sum(self._dilations) + 1):
+        for _ in range(steps):
             self.step(silence, state)
         return state
 
@@ -133,33 +122,63 @@ class AudioToFace:
             features: ``[4, 81]`` of ``LogMelStream``.
             state: of this stream; changed in place.
         """
-        block, width = FRAMES_PER_BLOCK * FEATURES, self._width
+        block = FRAMES_PER_BLOCK * FEATURES
         state.inputs[:block] = state.inputs[block:]
         state.inputs[block:] = features.reshape(-1)
-        weight, bias = self._layers[0]
-        h = np.maximum(weight @ state.inputs + bias, 0.0)
-        for (weight, bias), dilation, ring in zip(
-            self._layers[1:-2], self._dilations, state.rings, strict=True
-        ):
-            slot = state.steps % dilation
-            state.pairs[:width] = ring[slot]
-            state.pairs[width:] = h
-            ring[slot] = h
-            h = h + np.maximum(weight @ state.pairs + bias, 0.0)
+        h = self._mouth(state.inputs, state.mouth, state.steps)
+        voiced = self._gate(state.inputs, state.gate, state.steps)
         state.steps += 1
-        for weight, bias in self._layers[-2:-1]:
-            h = np.maximum(weight @ h + bias, 0.0)
-        weight, bias = self._layers[-1]
-        return _mouth((weight @ h + bias).reshape(KNOTS, _OUTPUTS))
+        raw = self._output(self._head(h)).reshape(KNOTS, _MOUTH_OUTPUTS)
+        return _mouth(raw, self._gate_output(voiced))
 
 
-def _mouth(raw: FloatArray) -> MouthBlock:
-    """Raw outputs ``[3, 32]``: curves, viseme logits, speech logit."""
-    gate = 1.0 / (1.0 + np.exp(-np.clip(raw[:, -1], -30.0, 30.0)))
-    speech = np.clip((gate - GATE_FROM) / GATE_SPAN, 0.0, 1.0).astype(np.float32)
-    curves = np.clip(raw[:, : len(CURVES)], 0.0, 1.0) * speech[:, None]
-    logits = raw[:, len(CURVES) : -1]
+def _shapes(width: int, gate_width: int, depth: int) -> dict[str, tuple[int, int]]:
+    """``[out, in]`` of each layer."""
+    block = FRAMES_PER_BLOCK * FEATURES
+    shapes = {}
+    for name, own in (("mouth", width), ("gate", gate_width)):
+        shapes[f"{name}.input"] = (own, 2 * block)
+        shapes |= {f"{name}.layers.{i}": (own, 2 * own) for i in range(depth)}
+    return shapes | {
+        "head": (width, width),
+        "output": (KNOTS * _MOUTH_OUTPUTS, width),
+        "gate_output": (KNOTS, gate_width),
+    }
+
+
+def _layers(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer of ``shapes``.
+
+    Raises:
+        WeightsError: there are others, or of other shapes.
+    """
+    wanted = {f"{name}.{part}" for name in shapes for part in ("weight", "bias")}
+    if set(tensors) != wanted:
+        odd = sorted(wanted.symmetric_difference(tensors))
+        raise WeightsError(f"audio_to_face weights do not fit the model: {', '.join(odd)}")
+    for name, shape in shapes.items():
+        found = tuple(tensors[f"{name}.weight"].shape)
+        if found != shape:
+            raise WeightsError(
+                f"audio_to_face weights: {name}.weight must be {list(shape)}, got {list(found)}"
+            )
+    return {name: (tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in shapes}
+
+
+def _mouth(raw: FloatArray, voiced: FloatArray) -> MouthBlock:
+    """Raw outputs ``[3, 31]``, curves and viseme logits, and speech logits ``[3]``."""
+    gate = _ONE / (_ONE + np.exp(-np.maximum(voiced, _LEAST_LOGIT)))
+    open_by = (gate - np.float32(GATE_FROM)) / np.float32(GATE_SPAN)
+    speech: FloatArray = np.minimum(np.maximum(open_by, _ZERO), _ONE)
+    logits = raw[:, len(CURVES) :]
     visemes = np.exp(logits - logits.max(1, keepdims=True))
-    visemes *= (speech / visemes.sum(1))[:, None]
-    visemes[:, 0] += 1.0 - speech
+    visemes /= visemes.sum(1, keepdims=True)
+    curves = np.maximum(raw[:, : len(CURVES)], _ZERO) * (_ONE - visemes[:, PRESSED, None] * OPENS)
+    curves += np.maximum(_ONE - visemes @ NOT_PARTED, _ZERO)[:, None] * PARTED
+    heard = speech[:, None]
+    curves = np.minimum(curves, _ONE) * heard
+    visemes *= heard
+    visemes[:, 0] += _ONE - speech
     return MouthBlock(curves, visemes, speech)

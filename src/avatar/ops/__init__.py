@@ -13,12 +13,15 @@ from avatar.ops._native import NativeStatus, native_status
 from avatar.ops._signed_distance import signed_distance
 from avatar.ops._spread import spread
 from avatar.ops._spread_over_grid import spread_over_grid
+from avatar.ops._tower import Dense, Tower
 from avatar.ops._warp import warp
 from avatar.ops._yuv420 import yuv420_
 
 __all__ = [
+    "Dense",
     "Layer",
     "NativeStatus",
+    "Tower",
     "adain",
     "compose",
     "native_status",

@@ -3,13 +3,20 @@
 Each sound pulls the mouth towards its own shape, with a strength that fades exponentially before
 and after it; the motion is the average of the shapes, weighted by those strengths. Rounding spreads
 wider than opening, closures win over everything while they last.
+
+``coarticulate`` has the shapes from a table. ``Articulation`` learns them from people filmed with
+phone times, for each of several reaches of the fading: the lips of people it has not seen then
+follow it far better (docs/training-log.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from avatar.motion.curves import CURVES
+from avatar.motion.curves import CURVES, OPENING, PRESSED
 from avatar.types import VISEME_NAMES, FloatArray
 
 _SHAPES: dict[str, dict[str, float]] = {
@@ -38,6 +45,12 @@ _FADE_SECONDS = 0.035
 _ROUNDING_FADE_SECONDS = 0.07
 _SHARPNESS = 2.0
 
+_REACHES_SECONDS = np.array([0.02, 0.05, 0.1, 0.2])
+_RIDGE = 3.0
+
+Phones = list[tuple[float, float, int]]
+"""(start seconds, end seconds, viseme index), in order."""
+
 
 def _shape_matrix() -> FloatArray:
     matrix = np.zeros((len(VISEME_NAMES), len(CURVES)), np.float32)
@@ -47,9 +60,7 @@ def _shape_matrix() -> FloatArray:
     return matrix
 
 
-def _dominance(
-    times: FloatArray, phones: list[tuple[float, float, int]], fade_seconds: float
-) -> FloatArray:
+def _dominance(times: FloatArray, phones: Phones, fade_seconds: float) -> FloatArray:
     """``[T, 15]``: how strongly each viseme pulls at each time."""
     total = np.zeros((len(times), len(VISEME_NAMES)), np.float32)
     for start, end, viseme in phones:
@@ -61,9 +72,7 @@ def _dominance(
     return total
 
 
-def coarticulate(
-    phones: list[tuple[float, float, int]], times: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def coarticulate(phones: Phones, times: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mouth curves and visemes of timed sounds.
 
     Args:
@@ -81,3 +90,56 @@ def coarticulate(
     curves[:, rounding] = ((wide / wide.sum(1, keepdims=True)) @ shapes)[:, rounding]
     visemes = narrow**_SHARPNESS
     return curves, visemes / visemes.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Articulation:
+    """Shapes of the visemes as people show them.
+
+    Attributes:
+        shapes: ``[4 * 15, 16 + 2]``: curves, then opening and width of the inner lips, that each
+            viseme gives at each reach.
+    """
+
+    shapes: FloatArray
+
+    @classmethod
+    def fit(
+        cls, examples: Sequence[tuple[Phones, FloatArray]], weights: Sequence[float]
+    ) -> Articulation:
+        """Ridge regression on filmed speech.
+
+        Args:
+            examples: timed sounds, and ``[T, 18]`` curves and lips 100 times a second.
+            weights: how much a step of each example counts.
+        """
+        features = _REACHES_SECONDS.size * len(VISEME_NAMES)
+        gram = _RIDGE * np.eye(features)
+        moment = np.zeros((features, len(CURVES) + 2))
+        for (phones, motion), weight in zip(examples, weights, strict=True):
+            rows = _reaching(phones, _clock(len(motion))).astype(np.float64)
+            gram += weight * rows.T @ rows
+            moment += weight * rows.T @ motion
+        return cls(np.linalg.solve(gram, moment).astype(np.float32))
+
+    def __call__(
+        self, phones: Phones, steps: int
+    ) -> tuple[FloatArray, FloatArray]:  # [T, 16] curves, [T, 2] opening and width
+        """The mouth that says timed sounds, 100 times a second; m, b and p close it."""
+        times = _clock(steps)
+        made = _reaching(phones, times) @ self.shapes
+        narrow = _dominance(times, phones, _FADE_SECONDS) ** _SHARPNESS
+        shut = narrow[:, PRESSED] / narrow.sum(1)
+        open_ones = [*(CURVES.index(name) for name in OPENING), len(CURVES)]
+        made[:, open_ones] *= 1.0 - shut[:, None]
+        return np.clip(made[:, : len(CURVES)], 0.0, 1.0), made[:, len(CURVES) :]
+
+
+def _clock(steps: int) -> FloatArray:
+    return np.arange(steps, dtype=np.float32) / np.float32(100)
+
+
+def _reaching(phones: Phones, times: FloatArray) -> FloatArray:
+    """``[T, 60]``: the share of each viseme, at each reach."""
+    pulls = [_dominance(times, phones, float(reach)) for reach in _REACHES_SECONDS]
+    return np.concatenate([pull / pull.sum(1, keepdims=True) for pull in pulls], 1)

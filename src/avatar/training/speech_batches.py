@@ -61,7 +61,7 @@ class SpeechBatches:
 
     Args:
         people: tracks by person; several lists of people, one for each entry of ``shares``.
-        shares: how much of a batch comes from each list.
+        shares: how much of a batch comes from each list; an empty list's goes to the others.
         noises: tracks without a voice, also used as background.
     """
 
@@ -74,9 +74,10 @@ class SpeechBatches:
         seed: int,
         blocks: int = 75,
     ) -> None:
-        self._people = [list(group.values()) for group in people]
+        known = [(group, share) for group, share in zip(people, shares, strict=True) if group]
+        self._people = [list(group.values()) for group, _ in known]
         self._weights = [self._person_weights(group) for group in self._people]
-        self._shares = np.array(shares) / np.sum(shares)
+        self._shares = np.array([share for _, share in known]) / sum(share for _, share in known)
         self._noises = noises
         self._rng = np.random.default_rng(seed)
         self._steps = blocks * FRAMES_PER_BLOCK

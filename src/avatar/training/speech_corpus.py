@@ -13,6 +13,7 @@ from avatar.training.noises import noise
 from avatar.training.speech_data import (
     HELD_OUT,
     Track,
+    learn_articulation,
     normalise_people,
     read_facegood,
     read_measured,
@@ -38,8 +39,9 @@ class Sources:
     without: tuple[str, ...]
 
 
-SPEAKING = ("GRID", "latentsync_demo2", "liveportrait_d20")
-"""Filmed people whose sound is their own speech; others have music, silence, another's voice."""
+SPEAKING = ("GRID", "liveportrait_d20")
+"""Filmed people whose sound is their own speech. Others have music, silence, another's voice, or a
+sound that ``avatar train prepare`` finds to fit their lips nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,12 @@ def load_corpus(sources: Sources, seed: int) -> Corpus:
     held_out = {name: own for name, own in people.items() if name in apart}
     train = {name: own for name, own in people.items() if name not in apart}
     free = {name: own for name, own in train.items() if not name.startswith("GRID")}
-    free |= normalise_people(read_facegood(path) for path in shard_paths(sources.facegood))
-    spoken = normalise_people(read_synthetic(path) for path in shard_paths(sources.synthetic))
+    if "facegood" not in apart:
+        free |= normalise_people(read_facegood(path) for path in shard_paths(sources.facegood))
+    articulation = learn_articulation(train)
+    spoken = normalise_people(
+        read_synthetic(path, articulation) for path in shard_paths(sources.synthetic)
+    )
     rng = np.random.default_rng(seed)
     noises = [
         still_track(f"noise{i}", noise(rng, _NOISE_SECONDS, rng.uniform(-55, -20)))

@@ -19,9 +19,9 @@ import soxr
 
 from avatar.config import SAMPLE_RATE
 from avatar.errors import InputError
-from avatar.motion.curves import CURVES, curve_matrix
+from avatar.motion.curves import CURVES, OPENING, curve_matrix
 from avatar.speech import HOP_SAMPLES, mel_powers
-from avatar.training.coarticulation import coarticulate
+from avatar.training.coarticulation import Articulation, Phones, coarticulate
 from avatar.training.phonemes import arpabet_visemes, spread_visemes
 from avatar.types import VISEME_NAMES, FloatArray
 
@@ -50,6 +50,7 @@ class Track:
         lips: ``[T, 2]`` opening and width of the inner lips relative to rest, inter-ocular units.
         visemes: ``[T, 15]``.
         speech: ``[T]`` 1 where there is voice.
+        phones: timed sounds, where they are known.
     """
 
     identity: str
@@ -59,6 +60,7 @@ class Track:
     lips: FloatArray
     visemes: FloatArray
     speech: FloatArray
+    phones: Phones | None = None
 
 
 def speech_activity(powers: FloatArray) -> FloatArray:
@@ -84,12 +86,16 @@ def lip_measures(landmarks: FloatArray) -> FloatArray:
     return np.stack([distance(13, 14), distance(78, 308)], 1) / distance(33, 263)[:, None]
 
 
-def _aligned_visemes(path: Path, steps: int) -> FloatArray:
-    """Visemes of an npz of ``start``, ``end`` (seconds) and ARPAbet ``phone``."""
+def _aligned(path: Path) -> Phones:
+    """The sounds of an npz of ``start``, ``end`` (seconds) and ARPAbet ``phone``."""
     data = np.load(path)
-    phones: list[tuple[float, float, int]] = []
+    phones: Phones = []
     for start, end, phone in zip(data["start"], data["end"], data["phone"], strict=True):
         phones += spread_visemes(arpabet_visemes(str(phone)), float(start), float(end))
+    return phones
+
+
+def _visemes(phones: Phones, steps: int) -> FloatArray:
     times = np.arange(steps, dtype=np.float32) / np.float32(STEPS_PER_SECOND)
     return coarticulate(phones, times)[1]
 
@@ -112,9 +118,10 @@ def read_measured(path: Path, alignments: Path | None = None) -> Track | None:
     curves = arkit.astype(np.float32) @ (weights / weights.sum(1, keepdims=True)).T
     powers = mel_powers(audio)
     steps = len(powers)
-    visemes = np.full((steps, len(VISEME_NAMES)), np.nan, np.float32)
+    visemes, phones = np.full((steps, len(VISEME_NAMES)), np.nan, np.float32), None
     if alignments is not None and (alignments / path.name).exists():
-        visemes = _aligned_visemes(alignments / path.name, steps)
+        phones = _aligned(alignments / path.name)
+        visemes = _visemes(phones, steps)
     return Track(
         identity=str(data["identity"]),
         kind="measured",
@@ -123,7 +130,27 @@ def read_measured(path: Path, alignments: Path | None = None) -> Track | None:
         lips=_resample(lip_measures(landmarks[found]), times, steps),
         visemes=visemes,
         speech=speech_activity(powers),
+        phones=phones,
     )
+
+
+def learn_articulation(people: dict[str, list[Track]]) -> Articulation:
+    """How people of whom sounds and lips are known move; each person counts by the square root of
+    how much there is.
+
+    Raises:
+        InputError: of nobody both are known.
+    """
+    examples, weights = [], []
+    for own in people.values():
+        known = [t for t in own if t.kind == "measured" and t.phones]
+        for track in known:
+            motion = np.concatenate([track.curves, track.lips], 1)
+            examples.append((track.phones or [], motion))
+            weights.append(1.0 / np.sqrt(len(known)))
+    if not examples:
+        raise InputError("no filmed clip has phone times; run avatar.training.grid_alignment first")
+    return Articulation.fit(examples, weights)
 
 
 _FACEGOOD = {
@@ -158,21 +185,23 @@ def read_facegood(path: Path) -> Track:
     )
 
 
-def read_synthetic(path: Path) -> Track:
-    """One utterance of ``avatar.training.synthetic_speech``."""
+def read_synthetic(path: Path, articulation: Articulation) -> Track:
+    """One utterance of ``avatar.training.synthetic_speech``, its face moved by ``articulation``."""
     data = np.load(path)
     powers = mel_powers(data["audio"])
-    times = np.arange(len(powers), dtype=np.float32) / np.float32(STEPS_PER_SECOND)
     columns = [data[f"phone_{name}"].tolist() for name in ("start", "end", "viseme")]
-    curves, visemes = coarticulate(list(zip(*columns, strict=True)), times)
+    phones: Phones = list(zip(*columns, strict=True))
+    visemes = _visemes(phones, len(powers))
+    curves, lips = articulation(phones, len(powers))
     return Track(
         identity=str(data["identity"]),
         kind="synthetic",
         powers=powers,
         curves=curves,
-        lips=np.full((len(powers), len(LIP_MEASURES)), np.nan, np.float32),
+        lips=lips,
         visemes=visemes,
         speech=(np.convolve(1 - visemes[:, 0] > 0.3, np.ones(17), "same") > 0.5).astype(np.float32),
+        phones=phones,
     )
 
 
@@ -209,7 +238,7 @@ def _normalise_person(tracks: list[Track]) -> list[Track]:
         scale = _REFERENCE_OPENING / max(float(np.percentile(lips[:, 0], 95) - closed), 1e-3)
     scale = float(np.clip(scale, 0.4, 4.0))
     gain = np.ones(len(CURVES), np.float32)
-    for name in ("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel"):
+    for name in OPENING:
         gain[CURVES.index(name)] = scale
     return [
         replace(
