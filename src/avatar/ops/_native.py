@@ -28,7 +28,8 @@ class NativeStatus:
 
     Attributes:
         built: whether the CPU kernels are installed and load.
-        isa: instruction set they use: "x86-64-v4", "x86-64-v3", "portable"; empty if not built.
+        isa: instruction set they use: "x86-64-v4-bf16" (with AVX-512 BF16), "x86-64-v4",
+            "x86-64-v3" or "portable"; empty if not built.
         cuda_built: whether the CUDA kernels are installed and load.
         threads: how many threads an operation uses (``torch.set_num_threads`` changes it).
         problem: why the CPU kernels do not run; empty if they do.
