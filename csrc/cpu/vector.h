@@ -99,6 +99,8 @@ inline Two load_two(const bf16 *from) {
   return {bit_cast<vfloat>(words << 16), bit_cast<vfloat>(words & 0xffff0000u)};
 }
 
+inline Two load_two(const uint8_t *from) { return {load(from), load(from + kLanes)}; }
+
 inline void store_two(float *to, Two values) {
   store(to, values.first);
   store(to + kLanes, values.second);
@@ -139,6 +141,11 @@ inline vuint to_bytes(vfloat value) {
 inline void store(uint8_t *to, vfloat value) {
   const vbyte bytes = __builtin_convertvector(to_bytes(value), vbyte);
   std::memcpy(to, &bytes, sizeof(bytes));
+}
+
+inline void store_two(uint8_t *to, Two values) {
+  store(to, values.first);
+  store(to + kLanes, values.second);
 }
 
 // Thirty-two bits from each of kLanes places, `offset` bytes from `base`, aligned or not.
