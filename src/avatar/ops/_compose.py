@@ -84,6 +84,8 @@ def compose_reference(
     x, y = torch.arange(left, right), torch.arange(top, bottom)
     pixels = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(size)])
     for paint, to_paint in zip(paints, maps, strict=True):
+        if paint.numel() == 0:
+            continue
         places = torch.einsum("ik,khw->ihw", to_paint, pixels.to(to_paint.dtype))
         laid = warp_reference(paint[None], places[None], size, "zeros")[0]
         painted = under * (1.0 - laid[3]) + laid[:3]
