@@ -9,12 +9,13 @@ DEMO := build/demo.mp4
 # AUTO builds the CUDA kernels where nvcc is found, ON demands them, OFF leaves them out.
 AVATAR_CUDA ?= AUTO
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test sanitize lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a portrait and a voice become $(DEMO)"
 	@echo "make test    the whole test suite"
+	@echo "make sanitize  the CPU kernels under the address and undefined-behaviour sanitizers"
 	@echo "make lint    formatting, types, style"
 	@echo "make format  put formatting right"
 	@echo "make bench   measure, write benchmarks/results/"
@@ -40,6 +41,12 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest
+
+# More threads than cores must not wait by spinning.
+sanitize:
+	cmake -S . -B build/sanitize -DAVATAR_SANITIZE=ON
+	cmake --build build/sanitize --parallel 2
+	OMP_WAIT_POLICY=passive build/sanitize/exercise
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

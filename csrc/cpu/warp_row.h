@@ -99,8 +99,8 @@ public:
       : a(a), image(static_cast<const T *>(a.image.data) + batch * a.image.batch),
         out(static_cast<T *>(a.y.data) + batch * a.y.batch + h * a.y.row),
         step(node_step(a.grid_width, a.width)),
-        words(sizeof(T) == 1 && a.channels_last && a.image_shape.channels <= 4 && a.y.column <= 4 &&
-              image_bytes() >= 4) {
+        words(sizeof(T) == 1 && a.channels_last && a.image_shape.channels >= 2 &&
+              a.image_shape.channels <= 4 && a.y.column <= 4 && image_bytes() >= 4) {
     const float down = node_step(a.grid_height, a.height);
     const int64_t low = node_at(h, a.grid_height, down);
     const int64_t high = low + 1 < a.grid_height ? low + 1 : low;
@@ -238,7 +238,7 @@ private:
   }
 };
 
-// Up to four bytes a pixel, side by side: a pixel is read and written as one word.
+// Two to four bytes a pixel, side by side: a pixel is read and written as one word.
 template <> void Row<uint8_t>::by_word(int count, uint8_t *to) const {
   const int channels = int(a.image_shape.channels);
   for (int v = 0; v * kLanes < count; ++v) {
