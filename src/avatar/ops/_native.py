@@ -98,6 +98,11 @@ def cuda_kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
     known = dtype in _TYPES and (bytes_too or dtype != torch.uint8)
     if not tensor.is_cuda or not known or not _addressable(tensor):
         return None
+    return cuda_kernels()
+
+
+def cuda_kernels() -> Any | None:
+    """The CUDA module, or None where it is not built."""
     return _load("avatar._native_cuda")[0]
 
 
