@@ -34,7 +34,7 @@ from avatar.ops import Layer, adain, compose, native_status, warp
 
 SHAPES = ((32, 256), (64, 192), (128, 128), (256, 64), (256, 128), (512, 32))  # side, channels
 TYPES = (torch.float32, torch.bfloat16)
-SECONDS = 0.5  # of each comparison
+SECONDS = 0.25  # of each comparison
 
 Works = dict[str, Callable[[], object]]
 
