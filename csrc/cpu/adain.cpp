@@ -367,22 +367,41 @@ Adain flattened(Adain a) {
   return a;
 }
 
-// Slices of one part of the channels after the other; a barrier between measuring and applying.
-template <class T, int blocks, bool partial> void columns(const Adain &a, int threads) {
+// Up to kMostChannels channels of one image.
+template <class T, int blocks, bool partial>
+Columns<T, blocks, partial> part_of(const Adain &a, int64_t part, int64_t groups) {
+  const int64_t first = part % groups * kMostChannels, left = a.shape.channels - first;
+  return {a, part / groups, first, left < kMostChannels ? left : kMostChannels};
+}
+
+// Each thread takes whole parts.
+template <class T, int blocks, bool partial>
+void apart(const Adain &a, int64_t parts, int64_t groups, int threads) {
   using Part = Columns<T, blocks, partial>;
-  const int64_t groups = (a.shape.channels + kMostChannels - 1) / kMostChannels;
-  const int64_t slices = Part::slices(a);
-  const int64_t size = a.shape.channels * a.shape.height * a.shape.width;
-  if (size < kWorthThreads || slices == 1)
-    threads = 1;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t part = 0; part < parts; ++part) {
+    typename Part::Scratch scratch;
+    Part own = part_of<T, blocks, partial>(a, part, groups);
+    for (int64_t slice = 0; slice < Part::slices(a); ++slice)
+      own.measure(slice, scratch);
+    own.finish(scratch);
+    for (int64_t slice = Part::slices(a); slice-- > 0;)
+      own.apply(slice);
+  }
+}
+
+// All threads share the slices of one part after the other; a barrier between measuring and
+// applying.
+template <class T, int blocks, bool partial>
+void together(const Adain &a, int64_t parts, int64_t groups, int threads) {
+  using Part = Columns<T, blocks, partial>;
   // While one thread still reads what another wrote, a third is already at the next part.
   typename Part::Scratch scratch[2];
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  for (int64_t part = 0; part < a.shape.batch * groups; ++part) {
-    const int64_t first = part % groups * kMostChannels, left = a.shape.channels - first;
-    Part own(a, part / groups, first, left < kMostChannels ? left : kMostChannels);
-    const int64_t begin = slices * thread_number() / thread_count();
-    const int64_t end = slices * (thread_number() + 1) / thread_count();
+#pragma omp parallel num_threads(threads)
+  for (int64_t part = 0; part < parts; ++part) {
+    Part own = part_of<T, blocks, partial>(a, part, groups);
+    const int64_t begin = Part::slices(a) * thread_number() / thread_count();
+    const int64_t end = Part::slices(a) * (thread_number() + 1) / thread_count();
     for (int64_t slice = begin; slice < end; ++slice)
       own.measure(slice, scratch[part % 2]);
 #pragma omp barrier
@@ -390,6 +409,17 @@ template <class T, int blocks, bool partial> void columns(const Adain &a, int th
     for (int64_t slice = end; slice-- > begin;)
       own.apply(slice);
   }
+}
+
+template <class T, int blocks, bool partial> void columns(const Adain &a, int threads) {
+  const int64_t groups = (a.shape.channels + kMostChannels - 1) / kMostChannels;
+  const int64_t parts = a.shape.batch * groups;
+  if (a.shape.batch * a.shape.channels * a.shape.height * a.shape.width < kWorthThreads)
+    threads = 1;
+  if (parts % threads == 0 || parts >= 4 * threads)
+    apart<T, blocks, partial>(a, parts, groups, threads);
+  else
+    together<T, blocks, partial>(a, parts, groups, threads);
 }
 
 template <class T> void planes(const Adain &a, int threads) {
