@@ -17,6 +17,7 @@ namespace avatar::AVATAR_ISA {
 namespace {
 
 constexpr int64_t kChunk = 64;
+constexpr int64_t kChunks = 4; // of a slice, if it can be: merging costs something too
 constexpr int64_t kMostSlices = 16;
 constexpr int64_t kMostChannels = 512; // at a time
 constexpr int64_t kWorthThreads = 16384;
@@ -32,9 +33,11 @@ inline int thread_count() { return 1; }
 inline float inverse_root(float value) { return 1.0f / __builtin_sqrtf(value); }
 
 inline vfloat inverse_root(vfloat value) {
+  float all[kLanes]; // compilers see the vector in a loop over an array only
+  store(all, value);
   for (int lane = 0; lane < kLanes; ++lane)
-    value[lane] = inverse_root(value[lane]);
-  return value;
+    all[lane] = inverse_root(all[lane]);
+  return load(all);
 }
 
 inline vfloat positive(vfloat value) { return value < 0.0f ? vfloat{} : value; }
@@ -143,7 +146,8 @@ public:
     return a.shape.height * ((a.shape.width + kChunk - 1) / kChunk);
   }
   static int64_t slices(const Adain &a) {
-    return chunks(a) < kMostSlices ? chunks(a) : kMostSlices;
+    const int64_t wanted = (chunks(a) + kChunks - 1) / kChunks;
+    return wanted < kMostSlices ? wanted : kMostSlices;
   }
 
   void measure(int64_t slice, Scratch &scratch) const {
