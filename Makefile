@@ -13,12 +13,13 @@ PEERS := $(patsubst tests/integrations/peers/%.txt,build/peers/%/.ready,$(wildca
 # AUTO builds the CUDA kernels where nvcc is found, ON demands them, OFF leaves them out.
 AVATAR_CUDA ?= AUTO
 
-.PHONY: help setup demo test lint proto peers format bench clean
+.PHONY: help setup demo test sanitize lint proto peers format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a portrait and a voice become $(DEMO)"
 	@echo "make test    the whole test suite"
+	@echo "make sanitize  the CPU kernels under the address and undefined-behaviour sanitizers"
 	@echo "make lint    formatting, types, style"
 	@echo "make format  put formatting right"
 	@echo "make proto   the stubs made anew, and compared with those that are kept"
@@ -46,6 +47,12 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest
+
+# More threads than cores must not wait by spinning.
+sanitize:
+	cmake -S . -B build/sanitize -DAVATAR_SANITIZE=ON
+	cmake --build build/sanitize --parallel 2
+	OMP_WAIT_POLICY=passive build/sanitize/exercise
 
 lint: $(VENV)/.ready proto
 	$(RUN) -m ruff check .

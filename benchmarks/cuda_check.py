@@ -54,11 +54,17 @@ def main() -> int:
         report["cuda_built"] = status.cuda_built
         failures = [] if status.cuda_built else ["the CUDA module does not load"]
         if gpu:
-            checks = list(check_adain(ops)) + list(check_warp(ops))
+            checks = [
+                check
+                for family in (check_adain, check_warp, check_spread, check_compose)
+                for check in family(ops)
+            ]
             failures += [f"{c['name']}: {c['error']:.2e}" for c in checks if not c["ok"]]
             report["checks"] = len(checks)
             report["largest_errors"] = largest(checks)
-            report["timings"] = list(time_adain(ops)) + list(time_warp(ops))
+            report["timings"] = [
+                row for family in (time_adain, time_warp, time_frame) for row in family(ops)
+            ]
         report["failures"] = failures
     out.mkdir(parents=True, exist_ok=True)
     (out / "cuda_ops.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -232,6 +238,53 @@ def check_warp(ops: Any) -> Iterator[dict[str, Any]]:
             yield result(f"warp.grid {name[5:]}", dtype, found[1], rights[1], 0.05)
 
 
+def check_spread(ops: Any) -> Iterator[dict[str, Any]]:
+    from avatar.ops._spread import spread_reference
+    from avatar.ops._spread_over_grid import spread_over_grid_reference
+
+    torch.manual_seed(0)
+    for places, count, weighted in itertools.product((0, 1, 700), (0, 1, 215), (False, True)):
+        at, points, values = (torch.rand(3, n, 2, device="cuda") for n in (places, count, count))
+        weights = torch.rand(3, count, device="cuda") if weighted else None
+        wide = (t if t is None else t.double() for t in (at, points, values, weights))
+        found = ops.spread(at, points, values, sigma=0.1, floor=0.05, weights=weights)
+        name = f"spread {count} points to {places} weighted={weighted}"
+        yield result(name, at.dtype, found, spread_reference(*wide, 0.1, 0.05), 2e-5)
+    for rows, columns, count in itertools.product((0, 1, 65), (0, 1, 33), (0, 1, 215)):
+        x, y = (torch.rand(n, device="cuda") for n in (columns, rows))
+        points, values = (torch.rand(count, 2, device="cuda") for _ in range(2))
+        wide = (t.double() for t in (x, y, points, values))
+        found = ops.spread_over_grid(x, y, points, values, sigma=0.1, floor=0.05)
+        right = spread_over_grid_reference(*wide, None, 0.1, 0.05)
+        yield result(f"grid {count} points to {rows} x {columns}", x.dtype, found, right, 2e-5)
+
+
+def check_compose(ops: Any) -> Iterator[dict[str, Any]]:
+    from avatar.ops._compose import compose_reference
+
+    torch.manual_seed(0)
+    levels = torch.tensor([255.0, 255.0, 255.0, 1.0], device="cuda")[:, None, None]
+    for (height, width), count in itertools.product(
+        ((1, 1), (40, 77), (0, 5), (300, 200)), range(4)
+    ):
+        photo = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, device="cuda")
+        positions = torch.rand(2, 5, 7, device="cuda") * (max(height, width) + 8) - 4
+        region = (width // 5, height // 6, width, height - height // 7)
+        layers = [
+            ops.Layer(
+                torch.rand(4, 33, 33, device="cuda") * levels,
+                torch.tensor([[0.7, 0.2, -2.0 * k], [-0.2, 0.7, 3.0]], device="cuda"),
+            )
+            for k in range(count)
+        ]
+        found = ops.compose(photo, positions, region, layers)
+        paints, maps = [x.paint.double() for x in layers], [x.to_paint.double() for x in layers]
+        right = compose_reference(photo, positions.double(), region, paints, maps)
+        # Each rounding may send a half to the other side.
+        limit = (count + 1.01) / max(float(right.max()) if right.numel() else 1.0, 1.0)
+        yield result(f"compose {[height, width]} {count} layers", photo.dtype, found, right, limit)
+
+
 def milliseconds(work: Callable[[], object], rounds: int = 5, calls: int = 20) -> float:
     """The least mean over ``calls`` calls back to back."""
     for _ in range(3):
@@ -302,6 +355,41 @@ def time_warp(ops: Any) -> Iterator[dict[str, Any]]:
             return ops.warp(x, grid)
 
         yield compared("warp", x, native, eager)
+
+
+def time_frame(ops: Any) -> Iterator[dict[str, Any]]:
+    """The flow of 207 landmarks over a grid and a picture under three parts."""
+    for side in (512, 1024):
+        line = torch.linspace(0.0, side - 1.0, 85, device="cuda")
+        points, values = (
+            torch.rand(207, 2, device="cuda") * side,
+            torch.randn(207, 2, device="cuda"),
+        )
+        photo = torch.randint(0, 256, (side, side, 3), dtype=torch.uint8, device="cuda")
+        still = torch.stack(torch.meshgrid(line, line, indexing="xy"))
+        to_paint = torch.tensor([[1.0, 0, -side / 3], [0, 1.0, -side / 3]], device="cuda")
+        layers = [ops.Layer(torch.rand(4, n, n, device="cuda"), to_paint) for n in (192, 96, 96)]
+        arguments = line, line, points, values
+
+        def flow(arguments: tuple[Tensor, ...] = arguments, side: int = side) -> Tensor:
+            found: Tensor = ops.spread_over_grid(*arguments, sigma=side / 20, floor=0.05)
+            return found
+
+        def picture(
+            photo: Tensor = photo, positions: Tensor = still, layers: list[Any] = layers
+        ) -> Tensor:
+            region = (0, 0, photo.shape[1], photo.shape[0])
+            found: Tensor = ops.compose(photo, positions, region, layers)
+            return found
+
+        for op, work in (("spread_over_grid", flow), ("compose", picture)):
+            yield {
+                "op": op,
+                "shape": [side, side, 3],
+                "dtype": "uint8" if op == "compose" else "float32",
+                "ms": milliseconds(work),
+                "copy_ms": milliseconds(photo.clone),
+            }
 
 
 if __name__ == "__main__":

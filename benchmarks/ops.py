@@ -1,18 +1,25 @@
-"""Time the native operations against torch eager and against copying the same bytes.
+"""Time the native operations beside plain torch, torch.compile and the machine's own copy.
 
     python -m benchmarks.ops [--out benchmarks/results/ops_cpu.json]
 
 Each figure is the least of many short calls, taken in turns, so that a busy machine disturbs the
-ratios little. Eager is the same arithmetic in plain torch calls, in whichever layout is faster.
+ratios little. Every contender is given in whichever layout is faster for it:
+
+    eager          what one would write: F.leaky_relu(F.instance_norm(x) * scale + shift, 0.2)
+    eager_in_place the same with mul_, add_ and an activation in place
+    compiled       the first through torch.compile, where it finds a C++ compiler
+    copy           a clone of the input: the limit that memory sets
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +27,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avatar.ops import adain, native_status, warp
+from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part
+from avatar.generator.portrait import NODE_SPACING
+from avatar.generator.warping import landmark_flow_over_grid
+from avatar.ops import Layer, adain, compose, native_status, warp
 
-SHAPES = ((64, 192), (128, 128), (256, 64), (32, 256))  # side, channels
-SECONDS = 0.5  # of each comparison
+# Side, channels. Arrays above 32 MB would tell how fast the kernel clears fresh pages.
+SHAPES = ((32, 256), (64, 192), (128, 128), (256, 64), (256, 96), (384, 32))
+TYPES = (torch.float32, torch.bfloat16)
+SECONDS = 0.25  # of each comparison
+
+Works = dict[str, Callable[[], object]]
 
 
 def main() -> None:
@@ -36,42 +50,70 @@ def main() -> None:
     status = native_status()
     rows = []
     with torch.inference_mode():
-        for side, channels in SHAPES:
-            for dtype in (torch.float32, torch.bfloat16):
-                rows.append(time_adain(side, channels, dtype))
-                rows.append(time_warp(side, channels, dtype))
-                print(json.dumps(rows[-2]), json.dumps(rows[-1]), sep="\n", flush=True)
-        rows.append(time_photo(1024))
-        print(json.dumps(rows[-1]))
+        for row in measured():
+            rows.append(row)
+            print(json.dumps(row), flush=True)
     report = {
         "command": f"OMP_NUM_THREADS={status.threads} python -m benchmarks.ops",
         "isa": status.isa or "none: plain torch",
         "threads": status.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "summary": summary(rows),
         "rows": rows,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=1) + "\n")
 
 
+def measured() -> Iterator[dict[str, Any]]:
+    for side, channels in SHAPES:
+        for dtype in TYPES:
+            yield time_adain(side, channels, dtype)
+            yield time_warp(side, channels, dtype)
+    for side in (512, 1024):
+        yield time_photo(side)
+    yield time_frame(512)
+    yield from time_dispatch()
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each operation and type: how many times faster than eager, and in how many copies."""
+    found = {}
+    for op in ("adain", "warp"):
+        for dtype in ("float32", "bfloat16"):
+            own = [row for row in rows if row["op"] == op and row["dtype"] == dtype]
+            ratios = [row["times_faster_than_eager"] for row in own]
+            found[f"{op} {dtype}"] = {
+                "least_times_faster_than_eager": min(ratios),
+                "geometric_mean_times_faster_than_eager": round(
+                    math.prod(ratios) ** (1 / len(ratios)), 1
+                ),
+                "most_copies": max(row["copies"] for row in own),
+            }
+    return found
+
+
 def time_adain(side: int, channels: int, dtype: torch.dtype) -> dict[str, Any]:
     x = torch.randn(1, channels, side, side).to(dtype)
     last = x.contiguous(memory_format=torch.channels_last)
     scale, shift = torch.randn(1, channels), torch.randn(1, channels)
+    gain, offset = (t[:, :, None, None].to(x.dtype) for t in (scale, shift))
 
     def eager(x: Tensor) -> Tensor:
-        gain, offset = (t[:, :, None, None].to(x.dtype) for t in (scale, shift))
+        return F.leaky_relu(F.instance_norm(x) * gain + offset, 0.2)
+
+    def in_place(x: Tensor) -> Tensor:
         return F.leaky_relu(F.instance_norm(x).mul_(gain).add_(offset), 0.2, inplace=True)
 
-    return compared(
-        "adain",
-        last,
-        native=lambda: adain(last, scale, shift, negative_slope=0.2),
-        eager=lambda: eager(x),
-        eager_last=lambda: eager(last),
-        copy=lambda: last.clone(),
-    )
+    works: Works = {
+        "native": lambda: adain(last, scale, shift, negative_slope=0.2),
+        "copy": lambda: last.clone(),
+        **in_both_layouts("eager", eager, x, last),
+        **in_both_layouts("eager_in_place", in_place, x, last),
+        **in_both_layouts("compiled", compiled(eager, x, last), x, last),
+    }
+    return compared("adain", last, works)
 
 
 def time_warp(side: int, channels: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -83,14 +125,13 @@ def time_warp(side: int, channels: int, dtype: torch.dtype) -> dict[str, Any]:
     def eager(x: Tensor) -> Tensor:
         return F.grid_sample(x, sample, padding_mode="border", align_corners=False)
 
-    return compared(
-        "warp",
-        last,
-        native=lambda: warp(last, grid),
-        eager=lambda: eager(x),
-        eager_last=lambda: eager(last),
-        copy=lambda: last.clone(),
-    )
+    works: Works = {
+        "native": lambda: warp(last, grid),
+        "copy": lambda: last.clone(),
+        **in_both_layouts("eager", eager, x, last),
+        **in_both_layouts("compiled", compiled(eager, x, last), x, last),
+    }
+    return compared("warp", last, works)
 
 
 def time_photo(side: int) -> dict[str, Any]:
@@ -105,14 +146,82 @@ def time_photo(side: int) -> dict[str, Any]:
         moved = F.grid_sample(image.float(), sample, padding_mode="border", align_corners=False)
         return moved.round_().byte()
 
-    return compared(
-        "warp",
-        photo,
-        native=lambda: warp(photo, grid, (side, side)),
-        eager=lambda: eager(planes),
-        eager_last=lambda: eager(photo),
-        copy=lambda: photo.clone(),
-    )
+    works: Works = {
+        "native": lambda: warp(photo, grid, (side, side)),
+        "copy": lambda: photo.clone(),
+        **in_both_layouts("eager", eager, planes, photo),
+        **in_both_layouts("compiled", compiled(eager, planes, photo), planes, photo),
+    }
+    return compared("warp", photo, works)
+
+
+def time_frame(side: int) -> dict[str, Any]:
+    """All that ``avatar.generator`` does for a frame beside its decoders, over a whole picture.
+
+    The flow of the landmarks, then the photo warped under a mouth and two eyes.
+    """
+    unit = side / 4.0  # distance of the eyes
+    nodes = round(1 / NODE_SPACING * side / unit)
+    line = torch.linspace(0.0, side - 1.0, nodes)
+    still = torch.stack(torch.meshgrid(line, line, indexing="xy"))
+    target = side / 4 + torch.rand(1, 478, 2) * side / 2
+    source = target + torch.randn(1, 478, 2)
+    photo = torch.randint(0, 256, (side, side, 3), dtype=torch.uint8)
+
+    def placed(part: Part) -> Layer:
+        scale = part.size / (2 * part.extent * unit)
+        paint = torch.rand(4, part.size, part.size)
+        return Layer(paint, torch.cat([torch.eye(2), torch.full((2, 1), -side / 3)], 1) * scale)
+
+    layers = [placed(part) for part in (MOUTH, RIGHT_EYE_PART, LEFT_EYE_PART)]
+
+    def flow() -> Tensor:
+        return landmark_flow_over_grid(line, line, target, source, torch.tensor([unit]))
+
+    def frame() -> Tensor:
+        return compose(photo, still + flow(), (0, 0, side, side), layers)
+
+    times = least({"native": frame, "flow": flow, "copy": photo.clone})
+    return {
+        "op": "landmark flow and compose",
+        "shape": [side, side, 3],
+        "dtype": "uint8",
+        "ms": round(times["native"], 4),
+        "flow_ms": round(times["flow"], 4),
+        "copy_ms": round(times["copy"], 4),
+    }
+
+
+def time_dispatch() -> Iterator[dict[str, Any]]:
+    """What a call costs beside its kernel: the call on one pixel, less the bare kernel."""
+    from avatar.ops import _native
+
+    kernels = _native.cpu_kernels()
+    if kernels is None:
+        return
+    x = torch.randn(1, 16, 1, 1).contiguous(memory_format=torch.channels_last)
+    y, style, grid = torch.empty_like(x), torch.randn(1, 16), torch.zeros(1, 2, 1, 1)
+    strides, threads = x.stride(), torch.get_num_threads()
+    layer = (0, True, x.shape, x.data_ptr(), strides, 0, strides, y.data_ptr(), strides)
+    layer = (*layer, style.data_ptr(), style.data_ptr(), 0.2, 1e-5, threads)
+    moved = (0, True, x.shape, x.data_ptr(), strides, grid.data_ptr(), 1, 1, y.data_ptr(), strides)
+    moved = (*moved, 1, 1, True, threads)
+    for op, work, bare in (
+        (
+            "adain",
+            lambda: adain(x, style, style, negative_slope=0.2),
+            lambda: kernels.adain(*layer),
+        ),
+        ("warp", lambda: warp(x, grid), lambda: kernels.warp(*moved)),
+    ):
+        times = least({"call": work, "kernel": bare}, calls=200)
+        yield {
+            "op": f"dispatch of {op}",
+            "shape": list(x.shape),
+            "dtype": "float32",
+            "ms": round(times["call"] - times["kernel"], 4),
+            "kernel_ms": round(times["kernel"], 4),
+        }
 
 
 def turned(side: int, nodes: int) -> Tensor:  # [1, 2, nodes, nodes]
@@ -122,30 +231,62 @@ def turned(side: int, nodes: int) -> Tensor:  # [1, 2, nodes, nodes]
     return torch.stack([x - 0.1 * y, y + 0.1 * x])[None] + (side - 1) / 2
 
 
-def compared(op: str, x: Tensor, **works: Callable[[], object]) -> dict[str, Any]:
-    """The least time of each work, in turns; ``eager`` is the better of both layouts."""
-    least = dict.fromkeys(works, float("inf"))
+def compiled(
+    function: Callable[[Tensor], Tensor], *examples: Tensor
+) -> Callable[[Tensor], Tensor] | None:
+    """``function`` through torch.compile, or None where it cannot: there is no C++ compiler."""
+    torch.compiler.reset()
+    made: Callable[[Tensor], Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for example in examples:
+                made(example)
+    except torch._inductor.exc.InvalidCxxCompiler:
+        return None
+    return made
+
+
+def in_both_layouts(
+    name: str, function: Callable[[Tensor], Tensor] | None, planes: Tensor, last: Tensor
+) -> Works:
+    if function is None:
+        return {}
+    return {name: lambda: function(planes), f"{name}_last": lambda: function(last)}
+
+
+def least(works: Works, calls: int = 1) -> dict[str, float]:
+    """The least milliseconds of each work, taken in turns."""
+    found = dict.fromkeys(works, math.inf)
     begun = time.perf_counter()
     rounds = 0
     while rounds < 5 or time.perf_counter() - begun < SECONDS:
         for name, work in works.items():
             for _ in range(3):
                 start = time.perf_counter()
-                work()
-                least[name] = min(least[name], time.perf_counter() - start)
+                for _ in range(calls):
+                    work()
+                found[name] = min(found[name], (time.perf_counter() - start) / calls)
         rounds += 1
-    ms = {name: 1e3 * seconds for name, seconds in least.items()}
-    eager = min(ms["eager"], ms["eager_last"])
-    return {
+    return {name: 1e3 * seconds for name, seconds in found.items()}
+
+
+def compared(op: str, x: Tensor, works: Works) -> dict[str, Any]:
+    """The times of an operation and its contenders, each in its better layout."""
+    ms = least(works)
+    row = {
         "op": op,
         "shape": list(x.shape),
         "dtype": str(x.dtype)[6:],
         "ms": round(ms["native"], 4),
-        "eager_ms": round(eager, 4),
         "copy_ms": round(ms["copy"], 4),
-        "times_faster_than_eager": round(eager / ms["native"], 1),
-        "copies": round(ms["native"] / ms["copy"], 1),
     }
+    for name in ("eager", "eager_in_place", "compiled"):
+        if name in ms:
+            row[f"{name}_ms"] = round(min(ms[name], ms[f"{name}_last"]), 4)
+    row["times_faster_than_eager"] = round(row["eager_ms"] / row["ms"], 1)
+    row["copies"] = round(row["ms"] / row["copy_ms"], 1)
+    return row
 
 
 if __name__ == "__main__":

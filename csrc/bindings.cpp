@@ -57,6 +57,68 @@ avatar::Warp warp_of(int type, bool channels_last, const Four &sizes, uintptr_t 
           border};
 }
 
+avatar::Spread spread_of(int64_t batch, int64_t places, int64_t count, uintptr_t at,
+                         uintptr_t points, uintptr_t values, uintptr_t weights, uintptr_t out,
+                         float sigma, float floor) {
+  return {batch,
+          places,
+          count,
+          reinterpret_cast<const float *>(at),
+          reinterpret_cast<const float *>(points),
+          reinterpret_cast<const float *>(values),
+          reinterpret_cast<const float *>(weights),
+          reinterpret_cast<float *>(out),
+          sigma,
+          floor};
+}
+
+avatar::SpreadOverGrid spread_over_grid_of(int64_t rows, int64_t columns, int64_t count,
+                                           uintptr_t y, uintptr_t x, uintptr_t points,
+                                           uintptr_t values, uintptr_t weights, uintptr_t out,
+                                           float sigma, float floor, uintptr_t scratch) {
+  return {rows,
+          columns,
+          count,
+          reinterpret_cast<const float *>(y),
+          reinterpret_cast<const float *>(x),
+          reinterpret_cast<const float *>(points),
+          reinterpret_cast<const float *>(values),
+          reinterpret_cast<const float *>(weights),
+          reinterpret_cast<float *>(out),
+          sigma,
+          floor,
+          reinterpret_cast<float *>(scratch)};
+}
+
+// Layers without their maps.
+std::vector<avatar::Layer> layers_of(const std::vector<uintptr_t> &paints,
+                                     const std::vector<int64_t> &sizes) {
+  std::vector<avatar::Layer> layers(paints.size());
+  for (size_t k = 0; k < layers.size(); ++k) {
+    layers[k].paint = reinterpret_cast<const float *>(paints[k]);
+    layers[k].size = sizes.at(k);
+  }
+  return layers;
+}
+
+avatar::Compose compose_of(int64_t height, int64_t width, uintptr_t photo, uintptr_t out,
+                           const Four &region, uintptr_t positions, int64_t grid_height,
+                           int64_t grid_width, const std::vector<avatar::Layer> &layers) {
+  return {height,
+          width,
+          reinterpret_cast<const uint8_t *>(photo),
+          reinterpret_cast<uint8_t *>(out),
+          region[0],
+          region[1],
+          region[2],
+          region[3],
+          reinterpret_cast<const float *>(positions),
+          grid_height,
+          grid_width,
+          layers.data(),
+          int64_t(layers.size())};
+}
+
 #ifdef AVATAR_BINDINGS_CUDA
 
 void check(int error) {
@@ -104,6 +166,33 @@ void warp(int type, bool channels_last, const Four &sizes, uintptr_t image,
   check(avatar::cuda_warp(warp_of(type, channels_last, sizes, image, image_strides, grid,
                                   grid_height, grid_width, y, y_strides, height, width, border),
                           stream));
+}
+
+void spread(int64_t batch, int64_t places, int64_t count, uintptr_t at, uintptr_t points,
+            uintptr_t values, uintptr_t weights, uintptr_t out, float sigma, float floor,
+            uintptr_t stream) {
+  check(avatar::cuda_spread(
+      spread_of(batch, places, count, at, points, values, weights, out, sigma, floor), stream));
+}
+
+void spread_over_grid(int64_t rows, int64_t columns, int64_t count, uintptr_t y, uintptr_t x,
+                      uintptr_t points, uintptr_t values, uintptr_t weights, uintptr_t out,
+                      float sigma, float floor, uintptr_t stream) {
+  check(avatar::cuda_spread_over_grid(spread_over_grid_of(rows, columns, count, y, x, points,
+                                                          values, weights, out, sigma, floor, 0),
+                                      stream));
+}
+
+void compose(int64_t height, int64_t width, uintptr_t photo, uintptr_t out, const Four &region,
+             uintptr_t positions, int64_t grid_height, int64_t grid_width,
+             const std::vector<uintptr_t> &paints, const std::vector<int64_t> &sizes,
+             uintptr_t to_paint, uintptr_t stream) {
+  const auto layers = layers_of(paints, sizes);
+  if (layers.size() > avatar::kMostCudaLayers)
+    throw std::invalid_argument("too many layers");
+  check(avatar::cuda_compose(
+      compose_of(height, width, photo, out, region, positions, grid_height, grid_width, layers),
+      reinterpret_cast<const float *>(to_paint), stream));
 }
 
 #else
@@ -156,16 +245,7 @@ void warp(int type, bool channels_last, const Four &sizes, uintptr_t image,
 void spread(int64_t batch, int64_t places, int64_t count, uintptr_t at, uintptr_t points,
             uintptr_t values, uintptr_t weights, uintptr_t out, float sigma, float floor,
             int threads) {
-  const avatar::Spread args{batch,
-                            places,
-                            count,
-                            reinterpret_cast<const float *>(at),
-                            reinterpret_cast<const float *>(points),
-                            reinterpret_cast<const float *>(values),
-                            reinterpret_cast<const float *>(weights),
-                            reinterpret_cast<float *>(out),
-                            sigma,
-                            floor};
+  const auto args = spread_of(batch, places, count, at, points, values, weights, out, sigma, floor);
   const py::gil_scoped_release released;
   kernels().spread(args, threads);
 }
@@ -181,18 +261,8 @@ void signed_distance(int64_t batch, int64_t corners, int64_t size, uintptr_t pol
 void spread_over_grid(int64_t rows, int64_t columns, int64_t count, uintptr_t y, uintptr_t x,
                       uintptr_t points, uintptr_t values, uintptr_t weights, uintptr_t out,
                       float sigma, float floor, uintptr_t scratch, int threads) {
-  const avatar::SpreadOverGrid args{rows,
-                                    columns,
-                                    count,
-                                    reinterpret_cast<const float *>(y),
-                                    reinterpret_cast<const float *>(x),
-                                    reinterpret_cast<const float *>(points),
-                                    reinterpret_cast<const float *>(values),
-                                    reinterpret_cast<const float *>(weights),
-                                    reinterpret_cast<float *>(out),
-                                    sigma,
-                                    floor,
-                                    reinterpret_cast<float *>(scratch)};
+  const auto args = spread_over_grid_of(rows, columns, count, y, x, points, values, weights, out,
+                                        sigma, floor, scratch);
   const py::gil_scoped_release released;
   kernels().spread_over_grid(args, threads);
 }
@@ -201,26 +271,12 @@ void compose(int64_t height, int64_t width, uintptr_t photo, uintptr_t out, cons
              uintptr_t positions, int64_t grid_height, int64_t grid_width,
              const std::vector<uintptr_t> &paints, const std::vector<int64_t> &sizes,
              uintptr_t to_paint, int threads) {
-  std::vector<avatar::Layer> layers(paints.size());
-  for (size_t k = 0; k < layers.size(); ++k) {
-    layers[k].paint = reinterpret_cast<const float *>(paints[k]);
-    layers[k].size = sizes.at(k);
+  auto layers = layers_of(paints, sizes);
+  for (size_t k = 0; k < layers.size(); ++k)
     std::memcpy(layers[k].to_paint, reinterpret_cast<const float *>(to_paint) + 6 * k,
                 sizeof(layers[k].to_paint));
-  }
-  const avatar::Compose args{height,
-                             width,
-                             reinterpret_cast<const uint8_t *>(photo),
-                             reinterpret_cast<uint8_t *>(out),
-                             region[0],
-                             region[1],
-                             region[2],
-                             region[3],
-                             reinterpret_cast<const float *>(positions),
-                             grid_height,
-                             grid_width,
-                             layers.data(),
-                             int64_t(layers.size())};
+  const auto args =
+      compose_of(height, width, photo, out, region, positions, grid_height, grid_width, layers);
   const py::gil_scoped_release released;
   kernels().compose(args, threads);
 }
@@ -271,6 +327,10 @@ PYBIND11_MODULE(_native_cuda, module) {
   module.def("adain", &adain);
   module.def("adain_backward", &adain_backward);
   module.def("warp", &warp);
+  module.def("spread", &spread);
+  module.def("spread_over_grid", &spread_over_grid);
+  module.def("compose", &compose);
+  module.attr("most_layers") = int(avatar::kMostCudaLayers);
 }
 
 #else

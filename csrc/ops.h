@@ -64,7 +64,9 @@ struct SpreadOverGrid {
 
 // Something painted over a picture: `to_paint` takes a pixel (x, y, 1) to a place of `paint`.
 struct Layer {
-  const float *paint; // [size, size, 4]: what to add to RGB, and the share of what is below to drop
+  // What to add to RGB, and the share of what is below to drop: [size, size, 4], for CUDA
+  // [4, size, size].
+  const float *paint;
   int64_t size;
   float to_paint[6];
 };
@@ -158,6 +160,11 @@ int64_t cuda_adain_scratch(Type type, bool channels_last, const Shape &shape);
 int cuda_adain(const Adain &, float *scratch, uintptr_t stream);
 int cuda_adain_backward(const AdainBackward &, float *scratch, uintptr_t stream);
 int cuda_warp(const Warp &, uintptr_t stream);
+int cuda_spread(const Spread &, uintptr_t stream);
+int cuda_spread_over_grid(const SpreadOverGrid &, uintptr_t stream); // without scratch
+constexpr int kMostCudaLayers = 8;
+// `to_paint` has that of all layers, on the device: [layer_count, 2, 3].
+int cuda_compose(const Compose &, const float *to_paint, uintptr_t stream);
 const char *cuda_error_text(int error);
 
 } // namespace avatar

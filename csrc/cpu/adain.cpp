@@ -6,6 +6,10 @@
 // more than the factor of the chunk's length in precision); chunks are merged by Chan's formula.
 // Everything is relative to the first pixel of all, so a large common offset costs nothing.
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include "ops.h"
 #include "vector.h"
 
@@ -13,26 +17,32 @@ namespace avatar::AVATAR_ISA {
 namespace {
 
 constexpr int64_t kChunk = 64;
+constexpr int64_t kChunks = 4; // of a slice, if it can be: merging costs something too
+constexpr int64_t kMostSlices = 16;
+constexpr int64_t kMostChannels = 512; // at a time
+constexpr int64_t kWorthThreads = 16384;
+
+#ifdef _OPENMP
+inline int thread_number() { return omp_get_thread_num(); }
+inline int thread_count() { return omp_get_num_threads(); }
+#else
+inline int thread_number() { return 0; }
+inline int thread_count() { return 1; }
+#endif
 
 inline float inverse_root(float value) { return 1.0f / __builtin_sqrtf(value); }
+
+inline vfloat inverse_root(vfloat value) {
+  float all[kLanes]; // compilers see the vector in a loop over an array only
+  store(all, value);
+  for (int lane = 0; lane < kLanes; ++lane)
+    all[lane] = inverse_root(all[lane]);
+  return load(all);
+}
 
 inline vfloat positive(vfloat value) { return value < 0.0f ? vfloat{} : value; }
 
 inline vfloat leaky(vfloat value, float slope) { return value > 0.0f ? value : value * slope; }
-
-// Count, mean and summed squared deviation of what was seen so far.
-struct Moments {
-  vfloat mean = {}, squares = {};
-  float count = 0;
-
-  inline void merge(vfloat other_mean, vfloat other_squares, float other_count) {
-    const float total = count + other_count;
-    const vfloat delta = other_mean - mean;
-    mean += delta * (other_count / total);
-    squares += other_squares + delta * delta * (count * other_count / total);
-    count = total;
-  }
-};
 
 template <class T> struct Source {
   const T *x, *residual;
@@ -46,95 +56,240 @@ template <class T> Source<T> source(const Adain &a, int64_t batch, int64_t chann
   return {at(a.x), a.residual.data ? at(a.residual) : nullptr, at(a.y)};
 }
 
-// Channels-last: `blocks` vectors of channels of one image. `some` < kLanes channels only with
-// blocks == 1 (arrays with fewer than kLanes channels).
-template <class T, int blocks, bool partial> struct Columns {
-  static inline vfloat get(const T *from, int block, int some) {
-    return partial ? load_some(from, some) : load(from + block * kLanes);
+// How two sets of pixels are merged: the shares depend on their counts alone.
+struct Merge {
+  float mean, squares;
+
+  Merge(float count, float other)
+      : mean(other / (count + other)), squares(count * other / (count + other)) {}
+};
+
+// Mean and summed squared deviation of what was seen so far.
+struct Moments {
+  vfloat mean, squares;
+
+  inline void merge(const Moments &other, const Merge &how) {
+    const vfloat delta = other.mean - mean;
+    mean += delta * how.mean;
+    squares += other.squares + delta * delta * how.squares;
+  }
+};
+
+// Neighbouring channels of one pixel, as many vectors as registers take well. With `partial` there
+// are fewer channels than lanes.
+template <class T, int blocks, bool partial> struct Band {
+  static constexpr int64_t kChannels = blocks * kLanes;
+  vfloat value[blocks];
+
+  static inline Band load(const T *from, int64_t channels) {
+    Band band;
+    if constexpr (partial) {
+      band.value[0] = load_some(from, int(channels));
+    } else if constexpr (blocks == 1) {
+      band.value[0] = ::load(from);
+    } else {
+      for (int i = 0; i < blocks; i += 2) {
+        const Two two = load_two(from + i * kLanes);
+        band.value[i] = two.first;
+        band.value[i + 1] = two.second;
+      }
+    }
+    return band;
   }
 
-  static void statistics(const Adain &a, const T *x, int some, const vfloat *origin, Moments *m) {
-    for (int64_t h = 0; h < a.shape.height; ++h) {
-      const T *row = x + h * a.x.row;
-      for (int64_t w = 0; w < a.shape.width; w += kChunk) {
-        const int64_t left = a.shape.width - w;
-        chunk(a, row + w * a.x.column, left < kChunk ? left : kChunk, some, origin, m);
+  // Numbers of the same channels, in the same order.
+  static inline Band style(const float *from, int64_t channels) {
+    Band band;
+    if constexpr (blocks == 1) {
+      band.value[0] = partial ? load_some(from, int(channels)) : ::load(from);
+    } else {
+      for (int i = 0; i < blocks; i += 2) {
+        const Two two = in_order_of<T>(from + i * kLanes);
+        band.value[i] = two.first;
+        band.value[i + 1] = two.second;
+      }
+    }
+    return band;
+  }
+
+  inline void store(T *to, int64_t channels) const {
+    if constexpr (partial) {
+      store_some(to, value[0], int(channels));
+    } else if constexpr (blocks == 1) {
+      ::store(to, value[0]);
+    } else {
+      for (int i = 0; i < blocks; i += 2)
+        store_two(to + i * kLanes, {value[i], value[i + 1]});
+    }
+  }
+};
+
+// Channels-last, up to kMostChannels channels of one image. Its pixels are cut into slices, in a
+// way that depends on its shape alone; threads share the slices, and merge their moments in order.
+template <class T, int blocks, bool partial> class Columns {
+  using Bands = Band<T, blocks, partial>;
+  static constexpr int64_t kMostVectors = kMostChannels / kLanes;
+
+public:
+  // Moments of all slices.
+  struct Scratch {
+    Moments moments[kMostSlices][kMostVectors];
+  };
+
+  Columns(const Adain &a, int64_t batch, int64_t first, int64_t channels)
+      : a(a), s(source<T>(a, batch, first)), channels(channels),
+        bands((channels + Bands::kChannels - 1) / Bands::kChannels),
+        scale(a.scale + batch * a.shape.channels + first),
+        shift(a.shift + batch * a.shape.channels + first) {}
+
+  static int64_t chunks(const Adain &a) {
+    return a.shape.height * ((a.shape.width + kChunk - 1) / kChunk);
+  }
+  static int64_t slices(const Adain &a) {
+    const int64_t wanted = (chunks(a) + kChunks - 1) / kChunks;
+    return wanted < kMostSlices ? wanted : kMostSlices;
+  }
+
+  void measure(int64_t slice, Scratch &scratch) const {
+    Moments *moments = scratch.moments[slice];
+    std::memset(static_cast<void *>(moments), 0, sizeof(Moments) * bands * blocks);
+    float seen = 0;
+    for (int64_t chunk = begin(slice); chunk < begin(slice + 1); ++chunk) {
+      const Place at = place(chunk);
+      const Merge how(seen, float(at.count));
+      for (int64_t band = 0; band < bands; ++band)
+        add(at, first_channel(band), how, moments + band * blocks);
+      seen += float(at.count);
+    }
+  }
+
+  // Afterwards `apply` may be called.
+  void finish(const Scratch &scratch) {
+    for (int64_t band = 0; band < bands; ++band) {
+      const int64_t channel = first_channel(band);
+      const Bands from = Bands::load(s.x + channel, channels);
+      const Bands scales = Bands::style(scale + channel, channels);
+      const Bands shifts = Bands::style(shift + channel, channels);
+      for (int i = 0; i < blocks; ++i) {
+        const int64_t vector = band * blocks + i;
+        Moments all = scratch.moments[0][vector];
+        float seen = pixels(0);
+        for (int64_t slice = 1; slice < slices(a); ++slice) {
+          all.merge(scratch.moments[slice][vector], Merge(seen, pixels(slice)));
+          seen += pixels(slice);
+        }
+        origin[vector] = from.value[i];
+        gain[vector] = scales.value[i] * inverse_root(all.squares / seen + a.eps);
+        offset[vector] = shifts.value[i] - all.mean * gain[vector];
       }
     }
   }
 
-  static inline void chunk(const Adain &a, const T *x, int64_t count, int some,
-                           const vfloat *origin, Moments *m) {
+  // Backwards, so that the pixels measured last come first: they are still in the cache.
+  void apply(int64_t slice) const {
+    for (int64_t chunk = begin(slice + 1); chunk-- > begin(slice);)
+      for (int64_t band = 0; band < bands; ++band) {
+        if (s.residual)
+          write<true>(place(chunk), band);
+        else
+          write<false>(place(chunk), band);
+      }
+  }
+
+private:
+  const Adain &a;
+  const Source<T> s;
+  const int64_t channels, bands;
+  const float *scale, *shift;
+  vfloat origin[kMostVectors], gain[kMostVectors], offset[kMostVectors];
+
+  struct Place {
+    int64_t row, column, count;
+  };
+
+  int64_t begin(int64_t slice) const { return slice * chunks(a) / slices(a); }
+
+  Place place(int64_t chunk) const {
+    const int64_t across = (a.shape.width + kChunk - 1) / kChunk;
+    const int64_t column = chunk % across * kChunk, left = a.shape.width - column;
+    return {chunk / across, column, left < kChunk ? left : kChunk};
+  }
+
+  float pixels(int64_t slice) const {
+    int64_t count = 0;
+    for (int64_t chunk = begin(slice); chunk < begin(slice + 1); ++chunk)
+      count += place(chunk).count;
+    return float(count);
+  }
+
+  // The last band is moved back to be full: channels done twice get the same bits twice.
+  int64_t first_channel(int64_t band) const {
+    const int64_t first = band * Bands::kChannels, last = channels - Bands::kChannels;
+    return partial || first < last ? first : last;
+  }
+
+  void add(const Place &at, int64_t channel, const Merge &how, Moments *moments) const {
     // Several sums at a time: one addition must not wait for the last.
     constexpr int ways = blocks < 4 ? 4 / blocks : 1;
-    vfloat first[blocks], sum[ways][blocks] = {}, squares[ways][blocks] = {};
-    for (int i = 0; i < blocks; ++i)
-      first[i] = get(x, i, some);
-    const auto add = [&](int64_t pixel, int way) {
+    const T *x = s.x + at.row * a.x.row + at.column * a.x.column + channel;
+    const Bands first = Bands::load(x, channels), origin = Bands::load(s.x + channel, channels);
+    vfloat sum[ways][blocks] = {}, squares[ways][blocks] = {};
+    const auto one = [&](int64_t pixel, int way) {
+      const Bands here = Bands::load(x + pixel * a.x.column, channels);
       for (int i = 0; i < blocks; ++i) {
-        const vfloat d = get(x + pixel * a.x.column, i, some) - first[i];
+        const vfloat d = here.value[i] - first.value[i];
         sum[way][i] += d;
         squares[way][i] += d * d;
       }
     };
     int64_t pixel = 0;
-    for (; pixel + ways <= count; pixel += ways)
+    for (; pixel + ways <= at.count; pixel += ways)
       for (int way = 0; way < ways; ++way)
-        add(pixel + way, way);
-    for (; pixel < count; ++pixel)
-      add(pixel, 0);
+        one(pixel + way, way);
+    for (; pixel < at.count; ++pixel)
+      one(pixel, 0);
     for (int i = 0; i < blocks; ++i) {
       vfloat all = sum[0][i], all_squares = squares[0][i];
       for (int way = 1; way < ways; ++way) {
         all += sum[way][i];
         all_squares += squares[way][i];
       }
-      const vfloat mean = all / float(count);
-      m[i].merge(first[i] - origin[i] + mean, positive(all_squares - mean * all), float(count));
+      const vfloat mean = all / float(at.count);
+      moments[i].merge(
+          {first.value[i] - origin.value[i] + mean, positive(all_squares - mean * all)}, how);
     }
   }
 
-  template <bool with_residual>
-  static void apply(const Adain &a, const Source<T> &s, int some, const vfloat *origin,
-                    const vfloat *gain, const vfloat *offset) {
-    for (int64_t h = 0; h < a.shape.height; ++h)
-      for (int64_t w = 0; w < a.shape.width; ++w) {
-        const T *x = s.x + h * a.x.row + w * a.x.column;
-        T *y = s.y + h * a.y.row + w * a.y.column;
-        for (int i = 0; i < blocks; ++i) {
-          vfloat value = (get(x, i, some) - origin[i]) * gain[i] + offset[i];
-          if (with_residual)
-            value += get(s.residual + h * a.residual.row + w * a.residual.column, i, some);
-          value = leaky(value, a.negative_slope);
-          if (partial)
-            store_some(y, value, some);
-          else
-            store(y + i * kLanes, value);
-        }
-      }
-  }
-
-  static void run(const Adain &a, int64_t batch, int64_t channel, int some) {
-    const Source<T> s = source<T>(a, batch, channel);
-    const float *scale = a.scale + batch * a.shape.channels + channel;
-    const float *shift = a.shift + batch * a.shape.channels + channel;
-    vfloat origin[blocks], gain[blocks], offset[blocks];
-    Moments m[blocks];
-    for (int i = 0; i < blocks; ++i)
-      origin[i] = get(s.x, i, some);
-    statistics(a, s.x, some, origin, m);
+  template <bool with_residual> void write(const Place &at, int64_t band) const {
+    const int64_t channel = first_channel(band), vector = band * blocks;
+    const auto from = [&](T *data, const View &view) {
+      return data + at.row * view.row + at.column * view.column + channel;
+    };
+    const T *x = from(const_cast<T *>(s.x), a.x);
+    const T *residual = with_residual ? from(const_cast<T *>(s.residual), a.residual) : nullptr;
+    T *y = from(s.y, a.y);
+    vfloat o[blocks], g[blocks], f[blocks];
     for (int i = 0; i < blocks; ++i) {
-      const vfloat variance = m[i].squares / m[i].count + a.eps;
-      const int used = partial ? some : kLanes;
-      gain[i] = load_some(scale + i * kLanes, used);
-      for (int lane = 0; lane < kLanes; ++lane)
-        gain[i][lane] *= inverse_root(variance[lane]);
-      offset[i] = load_some(shift + i * kLanes, used) - m[i].mean * gain[i];
+      o[i] = origin[vector + i];
+      g[i] = gain[vector + i];
+      f[i] = offset[vector + i];
     }
-    if (s.residual)
-      apply<true>(a, s, some, origin, gain, offset);
-    else
-      apply<false>(a, s, some, origin, gain, offset);
+    const float slope = a.negative_slope;
+    const int64_t step = a.x.column, y_step = a.y.column, residual_step = a.residual.column;
+    for (int64_t pixel = 0; pixel < at.count; ++pixel, x += step, y += y_step) {
+      Bands here = Bands::load(x, channels);
+      for (int i = 0; i < blocks; ++i)
+        here.value[i] = (here.value[i] - o[i]) * g[i] + f[i];
+      if constexpr (with_residual) {
+        const Bands added = Bands::load(residual, channels);
+        for (int i = 0; i < blocks; ++i)
+          here.value[i] += added.value[i];
+        residual += residual_step;
+      }
+      for (int i = 0; i < blocks; ++i)
+        here.value[i] = leaky(here.value[i], slope);
+      here.store(y, channels);
+    }
   }
 };
 
@@ -216,23 +371,59 @@ Adain flattened(Adain a) {
   return a;
 }
 
-template <class T, int blocks> void columns(const Adain &a, int threads) {
-  constexpr int64_t wide = blocks * kLanes;
-  const int64_t per_image = (a.shape.channels + wide - 1) / wide;
-  const int64_t items = a.shape.batch * per_image;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && items > 1)
-  for (int64_t item = 0; item < items; ++item) {
-    const int64_t batch = item / per_image, first = item % per_image * wide;
-    // The last block is moved back to be full: channels done twice get the same bits twice.
-    const int64_t last = a.shape.channels - wide;
-    Columns<T, blocks, false>::run(a, batch, first < last ? first : last, kLanes);
+// Up to kMostChannels channels of one image.
+template <class T, int blocks, bool partial>
+Columns<T, blocks, partial> part_of(const Adain &a, int64_t part, int64_t groups) {
+  const int64_t first = part % groups * kMostChannels, left = a.shape.channels - first;
+  return {a, part / groups, first, left < kMostChannels ? left : kMostChannels};
+}
+
+// Each thread takes whole parts.
+template <class T, int blocks, bool partial>
+void apart(const Adain &a, int64_t parts, int64_t groups, int threads) {
+  using Part = Columns<T, blocks, partial>;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t part = 0; part < parts; ++part) {
+    typename Part::Scratch scratch;
+    Part own = part_of<T, blocks, partial>(a, part, groups);
+    for (int64_t slice = 0; slice < Part::slices(a); ++slice)
+      own.measure(slice, scratch);
+    own.finish(scratch);
+    for (int64_t slice = Part::slices(a); slice-- > 0;)
+      own.apply(slice);
   }
 }
 
-template <class T> void narrow(const Adain &a, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && a.shape.batch > 1)
-  for (int64_t batch = 0; batch < a.shape.batch; ++batch)
-    Columns<T, 1, true>::run(a, batch, 0, int(a.shape.channels));
+// All threads share the slices of one part after the other; a barrier between measuring and
+// applying.
+template <class T, int blocks, bool partial>
+void together(const Adain &a, int64_t parts, int64_t groups, int threads) {
+  using Part = Columns<T, blocks, partial>;
+  // While one thread still reads what another wrote, a third is already at the next part.
+  typename Part::Scratch scratch[2];
+#pragma omp parallel num_threads(threads)
+  for (int64_t part = 0; part < parts; ++part) {
+    Part own = part_of<T, blocks, partial>(a, part, groups);
+    const int64_t begin = Part::slices(a) * thread_number() / thread_count();
+    const int64_t end = Part::slices(a) * (thread_number() + 1) / thread_count();
+    for (int64_t slice = begin; slice < end; ++slice)
+      own.measure(slice, scratch[part % 2]);
+#pragma omp barrier
+    own.finish(scratch[part % 2]);
+    for (int64_t slice = end; slice-- > begin;)
+      own.apply(slice);
+  }
+}
+
+template <class T, int blocks, bool partial> void columns(const Adain &a, int threads) {
+  const int64_t groups = (a.shape.channels + kMostChannels - 1) / kMostChannels;
+  const int64_t parts = a.shape.batch * groups;
+  if (a.shape.batch * a.shape.channels * a.shape.height * a.shape.width < kWorthThreads)
+    threads = 1;
+  if (parts % threads == 0 || parts >= 4 * threads)
+    apart<T, blocks, partial>(a, parts, groups, threads);
+  else
+    together<T, blocks, partial>(a, parts, groups, threads);
 }
 
 template <class T> void planes(const Adain &a, int threads) {
@@ -242,24 +433,18 @@ template <class T> void planes(const Adain &a, int threads) {
     Plane<T>::run(a, item / a.shape.channels, item % a.shape.channels);
 }
 
-// Whether blocks that wide divide the channels and keep all threads about equally busy.
-template <int blocks> bool fits(const Adain &a, int threads) {
-  constexpr int64_t wide = blocks * kLanes;
-  const int64_t items = a.shape.batch * a.shape.channels / wide;
-  return a.shape.channels % wide == 0 && (items % threads == 0 || items >= 4 * threads);
-}
-
 template <class T> void run(const Adain &a, int threads) {
+  const int64_t channels = a.shape.channels;
   if (!a.channels_last)
     planes<T>(a, threads);
-  else if (a.shape.channels < kLanes)
-    narrow<T>(a, threads);
-  else if (fits<4>(a, threads))
-    columns<T, 4>(a, threads);
-  else if (fits<2>(a, threads))
-    columns<T, 2>(a, threads);
+  else if (channels < kLanes)
+    columns<T, 1, true>(a, threads);
+  else if (channels < 2 * kLanes)
+    columns<T, 1, false>(a, threads);
+  else if (channels % (4 * kLanes))
+    columns<T, 2, false>(a, threads);
   else
-    columns<T, 1>(a, threads);
+    columns<T, 4, false>(a, threads);
 }
 
 } // namespace

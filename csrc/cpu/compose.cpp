@@ -41,16 +41,19 @@ struct Span {
   // Keeps the x for which -1 < slope * x + start < size, and a pixel more on either side.
   void keep(float slope, float start, float size) {
     if (slope == 0.0f) {
-      if (!(start > -1.0f && start < size))
+      if (start <= -1.0f || start >= size)
         end = begin;
       return;
     }
     const float a = (-1.0f - start) / slope, b = (size - start) / slope;
     const float low = a < b ? a : b, high = a < b ? b : a;
-    const int64_t first = low > float(begin) ? int64_t(low) : begin;
-    const int64_t last = high < float(end) ? int64_t(high < -1.0f ? -1.0f : high) + 2 : end;
-    begin = first;
-    end = last < end ? last : end;
+    const int64_t first = begin;
+    if (low > float(first))
+      begin = low < float(end) ? int64_t(low) : end;
+    if (high < float(end)) {
+      const int64_t last = high > float(first) ? int64_t(high) + 2 : first + 1;
+      end = last < end ? last : end;
+    }
   }
 };
 
@@ -58,13 +61,18 @@ void paint(const Compose &a, const Layer &layer, int64_t y, uint8_t *row) {
   const float *m = layer.to_paint, size = float(layer.size);
   const float u0 = m[1] * float(y) + m[2], v0 = m[4] * float(y) + m[5];
   Span span{a.left, a.right};
-  span.keep(m[0], u0, size);
-  span.keep(m[3], v0, size);
+  // NaN is seen in the whole row, whatever the other coordinate.
+  const float all = u0 + v0 + m[0] + m[3];
+  if (all == all) {
+    span.keep(m[0], u0, size);
+    span.keep(m[3], v0, size);
+  }
   for (int64_t x = span.begin; x < span.end; ++x) {
     const float u = m[0] * float(x) + u0, v = m[3] * float(x) + v0;
-    if (!(u > -1.0f && v > -1.0f && u < size && v < size))
+    const bool known = u == u && v == v;
+    if (known && !(u > -1.0f && v > -1.0f && u < size && v < size))
       continue;
-    const quad laid = sample(layer, u, v);
+    const quad laid = known ? sample(layer, u, v) : quad{} + u + v;
     uint8_t *pixel = row + 3 * x;
     for (int c = 0; c < 3; ++c)
       pixel[c] = to_byte(float(pixel[c]) * (1.0f - laid[3]) + laid[c]);

@@ -28,12 +28,13 @@ AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86
 AVATAR_DECLARE(x86_64_v3)
 AVATAR_DECLARE(x86_64_v4)
+AVATAR_DECLARE(x86_64_v4_bf16)
 #endif
 
 namespace {
 
 struct Builds {
-  CpuKernels all[3];
+  CpuKernels all[4];
   int count = 0;
 
   Builds() {
@@ -41,8 +42,11 @@ struct Builds {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512vl")) {
+      if (__builtin_cpu_supports("avx512bf16"))
+        all[count++] = AVATAR_BUILD("x86-64-v4-bf16", x86_64_v4_bf16);
       all[count++] = AVATAR_BUILD("x86-64-v4", x86_64_v4);
+    }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
       all[count++] = AVATAR_BUILD("x86-64-v3", x86_64_v3);

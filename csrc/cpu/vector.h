@@ -80,12 +80,64 @@ inline vfloat load(const uint8_t *from) {
 
 inline void store(float *to, vfloat value) { std::memcpy(to, &value, sizeof(value)); }
 
-inline void store(bf16 *to, vfloat value) {
+// Rounded to the upper half of each word, half to even; the lower half is left over.
+inline vuint rounded_to_bf16(vfloat value) {
   const vuint bits = bit_cast<vuint>(value);
-  const vuint rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const vuint kept = value == value ? rounded : vuint{} + 0x7fc0;
-  const vhalf half = __builtin_convertvector(kept, vhalf);
+  return value == value ? bits + 0x7fff + ((bits >> 16) & 1) : vuint{} + 0x7fc00000u;
+}
+
+inline void store(bf16 *to, vfloat value) {
+#if defined(__AVX512BF16__)
+  const __m256bh half = _mm512_cvtneps_pbh(bit_cast<__m512>(value));
+#else
+  const vhalf half = __builtin_convertvector(rounded_to_bf16(value) >> 16, vhalf);
+#endif
   std::memcpy(to, &half, sizeof(half));
+}
+
+// 2 * kLanes neighbours in the order that costs least: of bf16 the even ones, then the odd ones.
+struct Two {
+  vfloat first, second;
+};
+
+inline Two load_two(const float *from) { return {load(from), load(from + kLanes)}; }
+
+inline Two load_two(const bf16 *from) {
+  vuint words;
+  std::memcpy(&words, from, sizeof(words));
+  return {bit_cast<vfloat>(words << 16), bit_cast<vfloat>(words & 0xffff0000u)};
+}
+
+inline Two load_two(const uint8_t *from) { return {load(from), load(from + kLanes)}; }
+
+inline void store_two(float *to, Two values) {
+  store(to, values.first);
+  store(to + kLanes, values.second);
+}
+
+inline void store_two(bf16 *to, Two values) {
+#if defined(__AVX512BF16__)
+  typedef uint16_t halves __attribute__((vector_size(4 * kLanes)));
+  const halves apart = bit_cast<halves>(
+      _mm512_cvtne2ps_pbh(bit_cast<__m512>(values.second), bit_cast<__m512>(values.first)));
+  const halves index = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const halves words = __builtin_shuffle(apart, index);
+#else
+  const vuint words =
+      rounded_to_bf16(values.first) >> 16 | (rounded_to_bf16(values.second) & 0xffff0000u);
+#endif
+  std::memcpy(to, &words, sizeof(words));
+}
+
+// Floats that belong to neighbours of type T, in the order of their load_two.
+template <class T> inline Two in_order_of(const float *from);
+template <> inline Two in_order_of<float>(const float *from) { return load_two(from); }
+template <> inline Two in_order_of<bf16>(const float *from) {
+  const vint even = 2 * lane_numbers();
+  const Two plain = load_two(from);
+  return {__builtin_shuffle(plain.first, plain.second, even),
+          __builtin_shuffle(plain.first, plain.second, even + 1)};
 }
 
 // Rounds half to even, as torch.round does; NaN becomes 0.
@@ -98,6 +150,11 @@ inline vuint to_bytes(vfloat value) {
 inline void store(uint8_t *to, vfloat value) {
   const vbyte bytes = __builtin_convertvector(to_bytes(value), vbyte);
   std::memcpy(to, &bytes, sizeof(bytes));
+}
+
+inline void store_two(uint8_t *to, Two values) {
+  store(to, values.first);
+  store(to + kLanes, values.second);
 }
 
 // Thirty-two bits from each of kLanes places, `offset` bytes from `base`, aligned or not.

@@ -99,8 +99,8 @@ public:
       : a(a), image(static_cast<const T *>(a.image.data) + batch * a.image.batch),
         out(static_cast<T *>(a.y.data) + batch * a.y.batch + h * a.y.row),
         step(node_step(a.grid_width, a.width)),
-        words(sizeof(T) == 1 && a.channels_last && a.image_shape.channels <= 4 && a.y.column <= 4 &&
-              image_bytes() >= 4) {
+        words(sizeof(T) == 1 && a.channels_last && a.image_shape.channels >= 2 &&
+              a.image_shape.channels <= 4 && a.y.column <= 4 && image_bytes() >= 4) {
     const float down = node_step(a.grid_height, a.height);
     const int64_t low = node_at(h, a.grid_height, down);
     const int64_t high = low + 1 < a.grid_height ? low + 1 : low;
@@ -181,10 +181,10 @@ private:
 
   void by_word(int count, T *to) const;
 
-  // One vector of channels after the other; the last is moved back to be full.
+  // One or two vectors of channels after the other; the last are moved back to be full.
   void by_pixel(int count, T *to) const {
-    const int64_t channels = a.image_shape.channels;
-    for (int i = 0; i < count; ++i, to += a.y.column) {
+    const int64_t channels = a.image_shape.channels, step = a.y.column;
+    for (int i = 0; i < count; ++i, to += step) {
       const int v = i / kLanes, lane = i % kLanes;
       if (!corners.inside(v)[lane]) {
         std::memset(to, 0, sizeof(T) * channels);
@@ -196,11 +196,23 @@ private:
         from[k] = image + corners.offset[k][v][lane];
         weight[k] = corners.weight[k][v][lane];
       }
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        if (c + kLanes > channels)
-          c = channels - kLanes;
-        store(to + c, load(from[0] + c) * weight[0] + load(from[1] + c) * weight[1] +
-                          load(from[2] + c) * weight[2] + load(from[3] + c) * weight[3]);
+      if (channels < 2 * kLanes) {
+        for (int64_t c = 0; c < channels; c += kLanes) {
+          c = c + kLanes > channels ? channels - kLanes : c;
+          store(to + c, load(from[0] + c) * weight[0] + load(from[1] + c) * weight[1] +
+                            load(from[2] + c) * weight[2] + load(from[3] + c) * weight[3]);
+        }
+        continue;
+      }
+      for (int64_t c = 0; c < channels; c += 2 * kLanes) {
+        c = c + 2 * kLanes > channels ? channels - 2 * kLanes : c;
+        Two sum = {};
+        for (int k = 0; k < 4; ++k) {
+          const Two here = load_two(from[k] + c);
+          sum.first += here.first * weight[k];
+          sum.second += here.second * weight[k];
+        }
+        store_two(to + c, sum);
       }
     }
   }
@@ -226,7 +238,7 @@ private:
   }
 };
 
-// Up to four bytes a pixel, side by side: a pixel is read and written as one word.
+// Two to four bytes a pixel, side by side: a pixel is read and written as one word.
 template <> void Row<uint8_t>::by_word(int count, uint8_t *to) const {
   const int channels = int(a.image_shape.channels);
   for (int v = 0; v * kLanes < count; ++v) {

@@ -34,10 +34,11 @@ def adain(
     """
     if x.dim() != 4 or not x.is_floating_point():
         raise InputError(f"adain: x must be [B, C, H, W] floats, got {_described(x)}")
+    batch, channels, _, _ = x.shape
     for name, style in (("scale", scale), ("shift", shift)):
-        if style.shape != x.shape[:2] or style.device != x.device:
+        if style.shape != (batch, channels) or style.device != x.device:
             raise InputError(
-                f"adain: {name} must be {list(x.shape[:2])} on {x.device} to fit x "
+                f"adain: {name} must be {[batch, channels]} on {x.device} to fit x "
                 f"{list(x.shape)}, got {_described(style)}"
             )
     if residual is not None:
@@ -52,7 +53,9 @@ def adain(
             f"adain: negative_slope and eps must not be negative, got {negative_slope} and {eps}"
         )
     style_dtype = _statistics_dtype(x)
-    scale, shift = scale.to(style_dtype), shift.to(style_dtype)
+    # Asked first because even an idle ``to`` takes as long as the rest of these checks.
+    if scale.dtype != style_dtype or shift.dtype != style_dtype:
+        scale, shift = scale.to(style_dtype), shift.to(style_dtype)
     if torch.is_grad_enabled() and (
         x.requires_grad
         or scale.requires_grad
@@ -165,14 +168,18 @@ def _run(
     added = None if residual is None else _native.in_layout(residual, layout)
     scale, shift = scale.contiguous(), shift.contiguous()
     y = torch.empty_like(x, memory_format=layout)
+    strides = x.stride()
+    arguments = (
+        *_cut(x, layout), x.data_ptr(), strides,
+        *((0, strides) if added is None else (added.data_ptr(), added.stride())),
+        y.data_ptr(), y.stride(), scale.data_ptr(), shift.data_ptr(), negative_slope, eps,
+    )  # fmt: skip
+    if x.is_cpu:
+        kernels.adain(*arguments, torch.get_num_threads())
+        return y
     with _native.on_device_of(x):
         scratch = _scratch(kernels, x, layout)
-        kernels.adain(
-            *_cut(x, layout), x.data_ptr(), x.stride(),
-            0 if added is None else added.data_ptr(), (x if added is None else added).stride(),
-            y.data_ptr(), y.stride(), scale.data_ptr(), shift.data_ptr(), negative_slope, eps,
-            *_place(x, scratch),
-        )  # fmt: skip
+        kernels.adain(*arguments, _native.stream(x), scratch.data_ptr())
     return y
 
 
@@ -180,19 +187,10 @@ def _cut(x: Tensor, layout: torch.memory_format) -> tuple[int, bool, torch.Size]
     return _native.type_code(x), layout is torch.channels_last, x.shape
 
 
-def _scratch(kernels: Any, x: Tensor, layout: torch.memory_format) -> Tensor | None:
+def _scratch(kernels: Any, x: Tensor, layout: torch.memory_format) -> Tensor:
     """Memory for partial sums on a GPU, to be held until the kernel is launched."""
-    if not x.is_cuda:
-        return None
     floats = kernels.adain_scratch(*_cut(x, layout))
     return torch.empty(floats, dtype=torch.float32, device=x.device)
-
-
-def _place(x: Tensor, scratch: Tensor | None) -> tuple[int, ...]:
-    """What a kernel runs on: threads, or a stream and its scratch memory."""
-    if scratch is None:
-        return (torch.get_num_threads(),)
-    return _native.stream(x), scratch.data_ptr()
 
 
 def _run_fake(
@@ -249,7 +247,7 @@ def _run_backward_native(
         kernels.adain_backward(
             *_cut(x, layout), grad.data_ptr(), x.data_ptr(), 0 if y is None else y.data_ptr(),
             grad_x, grad_residual, scale.data_ptr(), grad_scale, grad_shift, negative_slope, eps,
-            *_place(x, scratch),
+            _native.stream(x), scratch.data_ptr(),
         )  # fmt: skip
     return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -48,19 +48,20 @@ def compose(
     Raises:
         InputError: a shape or dtype does not fit, or the region leaves the photo.
     """
-    _check("photo", photo, (*photo.shape[:2], 3) if photo.dim() == 3 else (0, 0, 3), torch.uint8)
+    place = photo.device
+    height, width = photo.shape[:2] if photo.dim() == 3 else (0, 0)
+    _check("photo", photo, (height, width, 3), torch.uint8, place)
     nodes = tuple(positions.shape[1:]) if positions.dim() == 3 else (0, 0)
-    _check("positions", positions, (2, *nodes), torch.float32)
+    _check("positions", positions, (2, *nodes), torch.float32, place)
     left, top, right, bottom = region
-    height, width = photo.shape[:2]
     if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
         raise InputError(f"compose: region {region} does not lie in a photo of {width} × {height}")
     if right > left and bottom > top and 0 in nodes:
         raise InputError(f"compose: positions hold no node, got {list(positions.shape)}")
     for layer in layers:
         size = layer.paint.shape[-1] if layer.paint.dim() else 0
-        _check("paint", layer.paint, (4, size, size), torch.float32)
-        _check("to_paint", layer.to_paint, (2, 3), torch.float32)
+        _check("paint", layer.paint, (4, size, size), torch.float32, place)
+        _check("to_paint", layer.to_paint, (2, 3), torch.float32, place)
     paints = [layer.paint for layer in layers]
     maps = [layer.to_paint for layer in layers]
     return cast(Tensor, _forward(photo, positions, list(region), paints, maps))
@@ -81,9 +82,12 @@ def compose_reference(
         return out
     planes = photo.permute(2, 0, 1)[None]
     under = warp_reference(planes, positions[None], size, "border")[0].to(positions.dtype)
-    x, y = torch.arange(left, right), torch.arange(top, bottom)
-    pixels = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(size)])
+    x, y = (torch.arange(*ends, device=photo.device) for ends in ((left, right), (top, bottom)))
+    across, down = torch.meshgrid(x, y, indexing="xy")
+    pixels = torch.stack([across, down, torch.ones_like(down)])
     for paint, to_paint in zip(paints, maps, strict=True):
+        if paint.numel() == 0:
+            continue
         places = torch.einsum("ik,khw->ihw", to_paint, pixels.to(to_paint.dtype))
         laid = warp_reference(paint[None], places[None], size, "zeros")[0]
         painted = under * (1.0 - laid[3]) + laid[:3]
@@ -92,10 +96,12 @@ def compose_reference(
     return out
 
 
-def _check(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if tensor.shape != shape or tensor.dtype != dtype or tensor.device.type != "cpu":
+def _check(
+    name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, place: torch.device
+) -> None:
+    if tensor.shape != shape or tensor.dtype != dtype or tensor.device != place:
         raise InputError(
-            f"compose: {name} must be {list(shape)} {dtype} on the CPU, "
+            f"compose: {name} must be {list(shape)} {dtype} on {place}, "
             f"got {list(tensor.shape)} {tensor.dtype} on {tensor.device}"
         )
 
@@ -103,20 +109,36 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype
 def _run(
     photo: Tensor, positions: Tensor, region: list[int], paints: list[Tensor], maps: list[Tensor]
 ) -> Tensor:
-    kernels = _native.cpu_kernels()
-    if kernels is None or photo.numel() >= 2**31:
+    kernels = _kernels_for(photo, len(paints))
+    if kernels is None or photo.numel() == 0:
         return compose_reference(photo, positions, region, paints, maps)
     out = _run_fake(photo, positions, region, paints, maps)
     photo, positions = photo.contiguous(), positions.contiguous()
-    paints = [paint.permute(1, 2, 0).contiguous() for paint in paints]
+    sizes = [paint.shape[2] for paint in paints]
+    # One after the other, as a thread on the CPU likes them, or in planes, as those of a GPU do.
+    paints = [paint.permute(1, 2, 0) if photo.is_cpu else paint for paint in paints]
+    paints = [paint.contiguous() for paint in paints]
     all_maps = torch.stack(maps) if maps else positions.new_empty(0, 2, 3)
-    kernels.compose(
+    arguments = (
         photo.shape[0], photo.shape[1], photo.data_ptr(), out.data_ptr(), region,
         positions.data_ptr(), positions.shape[1], positions.shape[2],
-        [paint.data_ptr() for paint in paints], [paint.shape[0] for paint in paints],
-        all_maps.data_ptr(), torch.get_num_threads(),
+        [paint.data_ptr() for paint in paints], sizes, all_maps.data_ptr(),
     )  # fmt: skip
+    if photo.is_cpu:
+        kernels.compose(*arguments, torch.get_num_threads())
+    else:
+        with _native.on_device_of(photo):
+            kernels.compose(*arguments, _native.stream(photo))
     return out
+
+
+def _kernels_for(photo: Tensor, layers: int) -> Any | None:
+    if photo.numel() >= 2**31:
+        return None
+    if photo.is_cpu:
+        return _native.cpu_kernels()
+    kernels = _native.cuda_kernels() if photo.is_cuda else None
+    return kernels if kernels is not None and layers <= kernels.most_layers else None
 
 
 def _run_fake(

@@ -6,7 +6,7 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ _TYPES: dict[torch.dtype, int] = {
     torch.float16: 2,
     torch.uint8: 3,
 }
+_CPU_FLOATS = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class NativeStatus:
 
     Attributes:
         built: whether the CPU kernels are installed and load.
-        isa: instruction set they use: "x86-64-v4", "x86-64-v3", "portable"; empty if not built.
+        isa: instruction set they use: "x86-64-v4-bf16" (with AVX-512 BF16), "x86-64-v4",
+            "x86-64-v3" or "portable"; empty if not built.
         cuda_built: whether the CUDA kernels are installed and load.
         threads: how many threads an operation uses (``torch.set_num_threads`` changes it).
         problem: why the CPU kernels do not run; empty if they do.
@@ -83,10 +85,10 @@ def kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
     Args:
         bytes_too: whether the operation also takes uint8.
     """
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         return cuda_kernels_for(tensor, bytes_too=bytes_too)
     dtype = tensor.dtype
-    known = dtype in (torch.float32, torch.bfloat16) or (bytes_too and dtype == torch.uint8)
+    known = dtype in _CPU_FLOATS or (bytes_too and dtype == torch.uint8)
     return cpu_kernels() if known and _addressable(tensor) else None
 
 
@@ -96,6 +98,11 @@ def cuda_kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
     known = dtype in _TYPES and (bytes_too or dtype != torch.uint8)
     if not tensor.is_cuda or not known or not _addressable(tensor):
         return None
+    return cuda_kernels()
+
+
+def cuda_kernels() -> Any | None:
+    """The CUDA module, or None where it is not built."""
     return _load("avatar._native_cuda")[0]
 
 
@@ -112,8 +119,8 @@ def stream(tensor: Tensor) -> int:
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
-    """Makes the GPU of ``tensor`` the current one; on the CPU, nothing."""
-    return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else nullcontext()
+    """Makes the GPU of ``tensor`` the current one."""
+    return torch.cuda.device(tensor.device)
 
 
 def type_code(tensor: Tensor) -> int:
@@ -123,7 +130,7 @@ def type_code(tensor: Tensor) -> int:
 
 def memory_format(tensor: Tensor) -> torch.memory_format:
     """The layout in which the result of an operation on ``tensor`` comes."""
-    channels_last = tensor.stride(1) == 1 and tensor.shape[1] > 1
+    channels_last = tensor.stride()[1] == 1 and tensor.shape[1] > 1
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
@@ -133,7 +140,7 @@ def in_layout(tensor: Tensor, layout: torch.memory_format) -> Tensor:
     On the CPU the unit stride must be where ``layout`` has it; on a GPU arrays must be dense.
     """
     axis = 1 if layout is torch.channels_last else 3
-    if tensor.stride(axis) == 1 and not tensor.is_cuda:
+    if tensor.stride()[axis] == 1 and not tensor.is_cuda:
         return tensor
     return tensor.contiguous(memory_format=layout)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -81,19 +81,32 @@ def _run(
     sigma: float,
     floor: float,
 ) -> Tensor:
-    on_cpu = at.device.type == "cpu" and at.dtype == torch.float32
-    kernels = _native.cpu_kernels() if on_cpu else None
-    if kernels is None:
+    kernels = kernels_for(at)
+    if kernels is None or at.numel() == 0:
         return spread_reference(at, points, values, weights, sigma, floor).contiguous()
     at, points, values = at.contiguous(), points.contiguous(), values.contiguous()
     weights = None if weights is None else weights.contiguous()
     out = torch.empty_like(at)
-    kernels.spread(
+    arguments = (
         at.shape[0], at.shape[1], points.shape[1], at.data_ptr(), points.data_ptr(),
         values.data_ptr(), 0 if weights is None else weights.data_ptr(), out.data_ptr(),
-        sigma, floor, torch.get_num_threads(),
+        sigma, floor,
     )  # fmt: skip
+    if at.is_cpu:
+        kernels.spread(*arguments, torch.get_num_threads())
+    else:
+        with _native.on_device_of(at):
+            kernels.spread(*arguments, _native.stream(at))
     return out
+
+
+def kernels_for(places: Tensor) -> Any | None:
+    """The module whose kernels spread over ``places``, or None."""
+    if places.dtype != torch.float32:
+        return None
+    if places.is_cpu:
+        return _native.cpu_kernels()
+    return _native.cuda_kernels() if places.is_cuda else None
 
 
 def _run_fake(

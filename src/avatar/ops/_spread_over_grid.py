@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avatar.errors import InputError
 from avatar.ops import _native
-from avatar.ops._spread import spread_reference
+from avatar.ops._spread import kernels_for, spread_reference
 
 _PADDING = 16
 """The kernel rounds rows and columns up to a multiple of this."""
@@ -77,21 +77,24 @@ def _run(
     sigma: float,
     floor: float,
 ) -> Tensor:
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
-    kernels = _native.cpu_kernels() if on_cpu else None
-    if kernels is None:
+    kernels = kernels_for(x)
+    if kernels is None or x.numel() * y.numel() == 0:
         found = spread_over_grid_reference(x, y, points, values, weights, sigma, floor)
         return found.contiguous()
     x, y, points, values = (tensor.contiguous() for tensor in (x, y, points, values))
     weights = None if weights is None else weights.contiguous()
     rows, columns, count = y.shape[0], x.shape[0], points.shape[0]
     out = x.new_empty(2, rows, columns)
-    scratch = x.new_empty(count * (_padded(rows) + _padded(columns)))
-    kernels.spread_over_grid(
+    arguments = (
         rows, columns, count, y.data_ptr(), x.data_ptr(), points.data_ptr(), values.data_ptr(),
         0 if weights is None else weights.data_ptr(), out.data_ptr(), sigma, floor,
-        scratch.data_ptr(), torch.get_num_threads(),
     )  # fmt: skip
+    if x.is_cpu:
+        scratch = x.new_empty(count * (_padded(rows) + _padded(columns)))
+        kernels.spread_over_grid(*arguments, scratch.data_ptr(), torch.get_num_threads())
+    else:
+        with _native.on_device_of(x):
+            kernels.spread_over_grid(*arguments, _native.stream(x))
     return out
 
 

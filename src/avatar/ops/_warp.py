@@ -54,13 +54,14 @@ def warp(
     height, width = (grid.shape[2], grid.shape[3]) if size is None else size
     if height < 0 or width < 0:
         raise InputError(f"warp: size must not be negative, got {(height, width)}")
-    wanted = image.shape[0] * image.shape[1] * height * width
-    if wanted and 0 in (*image.shape[2:], *grid.shape[2:]):
+    batch, channels, *sides = image.shape
+    if batch * channels * height * width and 0 in (*sides, *grid.shape[2:]):
         raise InputError(
             f"warp: nothing to sample for {height} x {width} pixels: image is "
             f"{list(image.shape)}, grid is {list(grid.shape)}"
         )
-    grid = grid.to(_position_dtype(image))
+    if grid.dtype != _position_dtype(image):
+        grid = grid.to(_position_dtype(image))
     border = padding == "border"
     if torch.is_grad_enabled() and (
         image.requires_grad or (grid.requires_grad and image.is_floating_point())
@@ -156,7 +157,7 @@ def _normalised(positions: Tensor, image: Tensor) -> Tensor:
 def _run(image: Tensor, grid: Tensor, height: int, width: int, border: bool) -> Tensor:
     layout = _native.memory_format(image)
     kernels = _native.kernels_for(image, bytes_too=True)
-    if 0 in (*image.shape, height, width):
+    if not (image.numel() and height and width):
         return _empty(image, height, width, layout).zero_()
     if kernels is None:
         padding = "border" if border else "zeros"
@@ -167,13 +168,16 @@ def _run(image: Tensor, grid: Tensor, height: int, width: int, border: bool) -> 
     used = torch.channels_last if turned else layout
     image, grid = _native.in_layout(image, used), grid.contiguous()
     y = _empty(image, height, width, used)
-    place = _native.stream(image) if image.is_cuda else torch.get_num_threads()
-    with _native.on_device_of(image):
-        kernels.warp(
-            _native.type_code(image), used is torch.channels_last, image.shape,
-            image.data_ptr(), image.stride(), grid.data_ptr(), grid.shape[2], grid.shape[3],
-            y.data_ptr(), y.stride(), height, width, border, place,
-        )  # fmt: skip
+    arguments = (
+        _native.type_code(image), used is torch.channels_last, image.shape,
+        image.data_ptr(), image.stride(), grid.data_ptr(), *grid.shape[2:],
+        y.data_ptr(), y.stride(), height, width, border,
+    )  # fmt: skip
+    if image.is_cpu:
+        kernels.warp(*arguments, torch.get_num_threads())
+    else:
+        with _native.on_device_of(image):
+            kernels.warp(*arguments, _native.stream(image))
     return y if used is layout else _native.settled(y, layout)
 
 
