@@ -8,6 +8,10 @@ from torch import Tensor
 from avatar.errors import InputError
 from avatar.ops import _native
 
+_PIXELS_OF_A_THREAD = 1 << 21
+"""A picture takes a fraction of a millisecond; a second thread, done, would spin for longer than
+that and take its core from whoever draws the next one.
+"""
 _LUMA = (11966, 40254, 4064)
 _U = (-6596, -22189, 28785)
 _V = (28785, -26145, -2640)
@@ -70,9 +74,10 @@ def _run(y: Tensor, u: Tensor, v: Tensor, image: Tensor) -> None:
         return
     if image.stride()[1:] != (3, 1):
         image = image.contiguous()
+    threads = min(torch.get_num_threads(), 1 + y.numel() // _PIXELS_OF_A_THREAD)
     kernels.yuv420(
         image.shape[0], image.shape[1], image.data_ptr(), image.stride(0), y.data_ptr(),
-        y.stride(0), u.data_ptr(), v.data_ptr(), u.stride(0), u.stride(1), torch.get_num_threads(),
+        y.stride(0), u.data_ptr(), v.data_ptr(), u.stride(0), u.stride(1), threads,
     )  # fmt: skip
 
 
