@@ -315,6 +315,41 @@ void tower(int64_t inputs, int64_t width, int64_t depth, uintptr_t dilations, ui
                    reinterpret_cast<float *>(scratch), step});
 }
 
+void chain(int type, uintptr_t maps, uintptr_t links, int64_t link_count, uintptr_t weights,
+           uintptr_t biases, uintptr_t styles, uintptr_t picture, uintptr_t out, uintptr_t work,
+           float negative_slope, float eps) {
+  const avatar::Chain args{static_cast<avatar::Type>(type),
+                           reinterpret_cast<const avatar::Map *>(maps),
+                           reinterpret_cast<const avatar::Link *>(links),
+                           link_count,
+                           reinterpret_cast<const void *>(weights),
+                           reinterpret_cast<const float *>(biases),
+                           reinterpret_cast<const float *>(styles),
+                           reinterpret_cast<const uint8_t *>(picture),
+                           reinterpret_cast<float *>(out),
+                           reinterpret_cast<void *>(work),
+                           negative_slope,
+                           eps};
+  const py::gil_scoped_release released;
+  kernels().chain(args);
+}
+
+void paint(int64_t height, int64_t width, uintptr_t answer, int64_t answer_column, uintptr_t border,
+           uintptr_t patch, uintptr_t opening, float steepness, float strength, uintptr_t out) {
+  const avatar::Paint args{height,
+                           width,
+                           reinterpret_cast<const float *>(answer),
+                           answer_column,
+                           reinterpret_cast<const float *>(border),
+                           reinterpret_cast<const uint8_t *>(patch),
+                           reinterpret_cast<const float *>(opening),
+                           steepness,
+                           strength,
+                           reinterpret_cast<float *>(out)};
+  const py::gil_scoped_release released;
+  kernels().paint(args);
+}
+
 #endif
 
 } // namespace
@@ -346,6 +381,9 @@ PYBIND11_MODULE(_native, module) {
   module.def("yuv420", &yuv420);
   module.def("dense", &dense);
   module.def("tower", &tower);
+  module.def("chain", &chain);
+  module.def("paint", &paint);
+  module.attr("chain_tiles") = avatar::kChainTiles;
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", &available);
   module.def("use_isa", &use_isa);

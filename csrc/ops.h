@@ -124,6 +124,59 @@ struct Tower {
   int64_t step;           // counts the steps
 };
 
+// [height + 2, width + 2, channels], of which the first and last rows and columns are zero.
+struct Map {
+  int64_t height, width, channels; // at least 16 channels, an even number
+  void *data;
+};
+
+// A convolution of a map with 3 x 3 weights, and what becomes of it. Python builds these as rows
+// of ten integers.
+struct Link {
+  int64_t source;                // which map
+  int64_t target, first_channel; // -1: the result itself is given, after its bias
+  int64_t residual;              // a map to add before the activation; -1: none
+  int64_t outputs, stride;       // 1 (then the source has even sides) or 2
+  int64_t doubled;               // each pixel is repeated 2 x 2 after the normalisation
+  int64_t style;                 // where its scales, less 1, and then its shifts begin
+  int64_t weights, biases;       // where its own begin
+};
+
+constexpr int64_t kChainTiles = 24;
+
+// Links one after the other, on one core.
+struct Chain {
+  Type type; // of maps and weights: f32 or bf16
+  const Map *maps;
+  const Link *links;
+  int64_t link_count;
+  // Of each link [outputs / 16, taps, channels / n, 16, n], n numbers in 32 bits: outputs and
+  // channels are filled up with zeros. 9 taps with stride 2; with stride 1 the 16 of Winograd.
+  const void *weights;
+  const float *biases, *styles;
+  // Null, or [2 * height, 2 * width, 3] of the first map: each 2 x 2 pixels are its first 12
+  // channels, as of torch's pixel_unshuffle, from -1 to 1.
+  const uint8_t *picture;
+  float *out; // [height, width, outputs, filled up to a multiple of 16] of the last link
+  // Aligned to 64 bytes: 2 * outputs + 16 * kChainTiles * 32 floats, 16 * kChainTiles * channels +
+  // pixels * outputs of `type`, for any of the links.
+  void *work;
+  float negative_slope, eps;
+};
+
+// What a decoder says of a patch, as a layer: its residual, times `strength`, within the border;
+// inside the opening also the patch, and nothing of what lies below.
+struct Paint {
+  int64_t height, width; // half of the patch's; width at most 2048
+  const float *answer;   // [height, width, 12 and perhaps more], as of torch's pixel_unshuffle
+  int64_t answer_column;
+  const float *border;  // [height, width] signed distance, clipped at -1
+  const uint8_t *patch; // [2 * height, 2 * width, 3]
+  const float *opening; // null, or [height, width]
+  float steepness, strength;
+  float *out; // [2 * height, 2 * width, 4]
+};
+
 // The gradient of Adain. Everything is dense in the layout of x.
 struct AdainBackward {
   Type type;
@@ -148,6 +201,8 @@ struct CpuKernels {
   void (*yuv420)(const Yuv420 &, int threads);
   void (*dense)(const Dense &);
   void (*tower)(const Tower &);
+  void (*chain)(const Chain &);
+  void (*paint)(const Paint &);
 };
 
 // The builds that this processor can run, best first; `count` is set to how many.

@@ -15,6 +15,8 @@ namespace avatar {
   void yuv420(const Yuv420 &, int threads);                                                        \
   void dense(const Dense &);                                                                       \
   void tower(const Tower &);                                                                       \
+  void chain(const Chain &);                                                                       \
+  void paint(const Paint &);                                                                       \
   }
 
 #define AVATAR_BUILD(name, isa)                                                                    \
@@ -22,7 +24,7 @@ namespace avatar {
       name,         isa::adain,           isa::warp,                                               \
       isa::spread,  isa::signed_distance, isa::spread_over_grid,                                   \
       isa::compose, isa::yuv420,          isa::dense,                                              \
-      isa::tower}
+      isa::tower,   isa::chain,           isa::paint}
 
 AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86

@@ -197,8 +197,7 @@ template <class T> inline vfloat load_some(const T *from, int count) {
 template <class T> inline void store_some(T *to, vfloat value, int count) {
   T all[kLanes];
   store(all, value);
-  for (int i = 0; i < count; ++i)
-    to[i] = all[i];
+  std::memcpy(to, all, sizeof(T) * count);
 }
 
 } // namespace

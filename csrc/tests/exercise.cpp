@@ -2,12 +2,14 @@
 // sanitizer sees whatever leaves them. Every build must agree with the last, the portable one, and
 // have the same bits with any number of threads. Ends with 1 at the first difference.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -338,6 +340,75 @@ void all_of_tower() {
     }
 }
 
+// Of one map's `inputs` channels: every kind of link, the last giving three colours.
+void chain(Type type, int64_t inputs, int64_t inner, int64_t height, int64_t width, bool shown) {
+  const int64_t joined = inner + 16, filled = (inner + 15) / 16 * 16;
+  struct Size {
+    int64_t height, width, channels;
+  };
+  const Size sizes[] = {{height, width, inputs},
+                        {height / 2, width / 2, inner},
+                        {height / 2, width / 2, joined},
+                        {height, width, inner}};
+  const avatar::Link links[] = {
+      {0, 1, 0, -1, inner, 2, 0, 0, 0, 0},
+      {1, 2, 16, -1, inner, 1, 0, 2 * inner, 9 * inputs * filled, 0},
+      {2, 1, 0, 1, inner, 1, 0, 4 * inner, (9 * inputs + 16 * inner) * filled, 0},
+      {1, 3, 0, 3, inner, 1, 1, 6 * inner, (9 * inputs + 16 * (inner + joined)) * filled, 0},
+      {3, -1, 0, -1, 3, 1, 0, 0, (9 * inputs + 16 * (2 * inner + joined)) * filled, 0},
+  };
+  const auto weights =
+      Array::random(type, (9 * inputs + 16 * (2 * inner + joined)) * filled + 16 * inner * 16);
+  const auto styles = floats(8 * inner, -0.2f, 0.2f), biases = floats(16);
+  const auto picture = bytes(12 * height * width);
+  std::vector<Array> filled_maps;
+  for (const Size &size : sizes)
+    filled_maps.push_back(
+        Array::random(type, (size.height + 2) * (size.width + 2) * size.channels));
+  const float limit = type == Type::f32 ? 0.02f : 8.0f;
+  compare("chain of " + std::to_string(inner), limit, [&](const CpuKernels &k, int) {
+    std::vector<Array> own = filled_maps;
+    std::vector<avatar::Map> maps;
+    for (int i = 0; i < 4; ++i)
+      maps.push_back({sizes[i].height, sizes[i].width, sizes[i].channels, own[i].data.data()});
+    // A multiple of 64 bytes, as it must be aligned to.
+    const int64_t tiles = 16 * avatar::kChainTiles, channels = std::max(joined, inputs);
+    const Array typed(type, tiles * channels + height * width * filled);
+    const size_t size = 4 * (2 * filled + tiles * 32) + typed.data.size();
+    const std::unique_ptr<void, void (*)(void *)> work(std::aligned_alloc(64, size), std::free);
+    std::vector<float> out(height * width * 16);
+    k.chain({type, maps.data(), links, 5, weights.data.data(), biases.data(), styles.data(),
+             shown ? picture.data() : nullptr, out.data(), work.get(), 0.2f, 1e-5f});
+    return out;
+  });
+}
+
+void all_of_chain() {
+  const int64_t sides[][2] = {{4, 4}, {8, 12}, {12, 32}};
+  for (Type type : {Type::f32, Type::bf16})
+    for (int64_t inner : {16, 24, 50})
+      for (const auto &side : sides) {
+        chain(type, 16, inner, side[0], side[1], true);
+        chain(type, 34, inner, side[0], side[1], false);
+      }
+}
+
+void all_of_paint() {
+  for (int64_t height : {1, 3, 20})
+    for (int64_t width : {1, 5, 40})
+      for (int64_t column : {12, 16}) {
+        const auto answer = floats(height * width * column),
+                   border = floats(height * width, -1.0f, 1.0f), opening = floats(height * width);
+        const auto patch = bytes(12 * height * width);
+        compare("paint", 1e-3f, [&](const CpuKernels &k, int) {
+          std::vector<float> out(16 * height * width);
+          k.paint({height, width, answer.data(), column, border.data(), patch.data(),
+                   column == 12 ? opening.data() : nullptr, 8.0f, 100.0f, out.data()});
+          return out;
+        });
+      }
+}
+
 } // namespace
 
 int main() {
@@ -350,6 +421,8 @@ int main() {
   all_of_yuv420();
   all_of_dense();
   all_of_tower();
+  all_of_chain();
+  all_of_paint();
   int count = 0;
   avatar::cpu_kernels(&count);
   std::printf("%d cases agree in %d builds\n", cases, count);

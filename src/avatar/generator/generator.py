@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avatar.errors import InputError, WeightsError
-from avatar.generator.networks import PartConfig, PartGenerator, channels_last
+from avatar.generator.chained import ChainedDecoder
+from avatar.generator.networks import Decoder, PartConfig, PartGenerator, channels_last
 from avatar.generator.packed import packed
-from avatar.generator.painting import Painting, cut, describe_all
+from avatar.generator.painting import Painting, cut, describe_all, in_range
 from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
 from avatar.generator.warping import inter_ocular, landmark_flow_over_grid
-from avatar.ops import Layer, compose
+from avatar.ops import Layer, compose, native_status
 from avatar.types import Face, FloatArray, ImageArray
 from avatar.weights import load_weights
 
@@ -37,15 +38,7 @@ class Generator:
         self._embedders = {name: n.embedder.to(device).eval() for name, n in networks.items()}
         for network in networks.values():
             network.requires_grad_(False)
-        self._decoders: dict[str, nn.Module] = {
-            name: channels_last(n.decoder.to(device, self.dtype)).eval()
-            for name, n in networks.items()
-        }
-        if self._on_cpu:
-            self._decoders = {
-                name: packed(decoder, *self._example(name, networks[name].config))
-                for name, decoder in self._decoders.items()
-            }
+        self._decoders = {name: self._decoder(name, n) for name, n in networks.items()}
 
     @classmethod
     def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
@@ -84,7 +77,7 @@ class Generator:
             for group in GROUPS:
                 name, size = group[0].name, group[0].size
                 places = [Placement.of(part, near_points) for part in group]
-                patches = cut(near.float(), [place.grid() for place in places], size)
+                patches = in_range(cut(near.float(), [place.grid() for place in places], size))
                 outlines, _ = describe_all(group, near_points, places)
                 style, feature = self._embedders[name](
                     patches.to(self.device), outlines.to(self.device)
@@ -121,14 +114,21 @@ class Generator:
         for group in GROUPS:
             found = [(scene, scene.painting(group)) for scene in scenes]
             painted = [(scene, painting) for scene, painting in found if painting is not None]
-            residuals = self._decode(group[0].name, [painting for _, painting in painted])
-            for (scene, painting), residual in zip(painted, residuals, strict=True):
-                scene.layers.extend(painting.layers(residual))
+            name = group[0].name
+            answers = self._decode(name, [painting for _, painting in painted])
+            for (scene, painting), answer in zip(painted, answers, strict=True):
+                scene.layers.extend(painting.layers(answer, self._decoders[name].border))
         return [scene.draw() for scene in scenes]
+
+    def _decoder(self, name: str, network: PartGenerator) -> Decoder | ChainedDecoder:
+        if self._on_cpu and native_status().built and not _multiplies_tiles():
+            return ChainedDecoder(network.decoder, _group(name)[0].size, self.dtype)
+        decoder = channels_last(network.decoder.to(self.device, self.dtype)).eval()
+        return packed(decoder, *self._example(name, network.config)) if self._on_cpu else decoder
 
     def _example(self, name: str, config: PartConfig) -> list[Tensor]:
         """Arguments of a decoder for the parts of one person."""
-        group = next(group for group in GROUPS if group[0].name == name)
+        group = _group(name)
         count, size = len(group), group[0].size
         shapes = (
             (count, 3, size, size),
@@ -143,24 +143,30 @@ class Generator:
     def _on_cpu(self) -> bool:
         return torch.device(self.device).type == "cpu"
 
-    def _decode(self, name: str, paintings: list[Painting]) -> list[Tensor]:
-        """The residual ``[parts, 3, S, S]`` float32 of each painting, on the CPU."""
+    def _decode(self, name: str, paintings: list[Painting]) -> list[Sequence[Tensor]]:
+        """The answers ``[12, S/2, S/2]`` float32 to the parts of each painting, on the CPU."""
         if not paintings:
             return []
         decoder = self._decoders[name]
-        counts = [len(painting.group) for painting in paintings]
-        told = [[x.to(self.device, self.dtype) for x in painting.told] for painting in paintings]
+        if isinstance(decoder, ChainedDecoder):
+            return [decoder.answer(p.patches, *p.told) for p in paintings]
+        told = [[x.to(self.device, self.dtype) for x in (p.warped, *p.told)] for p in paintings]
         if self._on_cpu:
-            return [decoder(*one).float() for one in told]
+            return [list(decoder.answer(*one).float()) for one in told]
+        counts = [len(painting.group) for painting in paintings]
         for one, count in zip(told, counts, strict=True):
             one[_STYLE] = one[_STYLE].expand(count, -1)
         together = [torch.cat(tensors) for tensors in zip(*told, strict=True)]
-        residuals: Tensor = decoder(*together).float().cpu()
-        return list(torch.split(residuals, counts))
+        answers = decoder.answer(*together).float().cpu()
+        return [list(own) for own in torch.split(answers, counts)]
 
 
 _STYLE = 3
 """Which of the decoder's arguments is the style: one for all parts of a person."""
+
+
+def _group(name: str) -> tuple[Part, ...]:
+    return next(group for group in GROUPS if group[0].name == name)
 
 
 class _Scene:
@@ -211,3 +217,9 @@ def _fast_dtype(device: str) -> torch.dtype:
         return torch.bfloat16
     probe: Any = torch.cpu
     return torch.bfloat16 if probe._is_avx512_bf16_supported() else torch.float32
+
+
+def _multiplies_tiles() -> bool:
+    """Whether the CPU has AMX, for which oneDNN has kernels and this package has none."""
+    probe: Any = torch.cpu
+    return bool(probe._is_amx_tile_supported())

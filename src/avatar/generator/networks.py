@@ -178,6 +178,14 @@ class Decoder(nn.Module):
         style: Tensor,  # [B, style]
         features: Tensor,  # [B, features, S/4, S/4] warped to the wanted shape
     ) -> Tensor:  # [B, 3, S, S]: residual, zero away from the border
+        answer = self.answer(warped, outlines, numbers, style, features)
+        window = paint_window(outlines[:, self.border : self.border + 1])
+        return functional.pixel_shuffle(answer, 2) * window
+
+    def answer(
+        self, warped: Tensor, outlines: Tensor, numbers: Tensor, style: Tensor, features: Tensor
+    ) -> Tensor:  # [B, 12, S/2, S/2]: the residual of the whole patch, each pixel four of it
+        """``forward`` but for its last step, which ``ops.paint`` takes in one with the blending."""
         code = functional.leaky_relu(style + self.shape_code(numbers), SLOPE)
         styles = iter(self.to_styles(code).float().split(self.style_widths, dim=1))
         x0 = self.stem(torch.cat([functional.pixel_unshuffle(warped, 2), outlines], 1), styles)
@@ -187,8 +195,8 @@ class Decoder(nn.Module):
         x = self.up3(x3, styles, residual=x2)
         x = self.high(self.up2(x, styles, residual=x1), styles)
         x = self.last(self.up1(x, styles, residual=x0), styles)
-        residual = functional.pixel_shuffle(self.to_rgb(x), 2)
-        return residual * paint_window(outlines[:, self.border : self.border + 1])
+        rgb: Tensor = self.to_rgb(x)
+        return rgb
 
 
 def paint_window(border: Tensor) -> Tensor:  # [B, 1, h, w] -> [B, 1, 2h, 2w] in 0..1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +10,7 @@ from torch import Tensor
 
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
-from avatar.ops import Layer, warp
-
-_OPENING_EDGE = 8.0
-"""Steepness of the edge inside which the photo's own pixels are given up."""
+from avatar.ops import Layer, paint, warp
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +21,15 @@ class Painting:
         group: the parts.
         placements: where each lies, in pixels of the photo.
         shares: ``[parts]`` how much of the paint is laid on.
-        told: the decoder's arguments, a batch of the parts.
+        patches: ``[parts, 3, S, S]`` uint8, the warped photo.
+        told: the decoder's other arguments, a batch of the parts.
     """
 
     group: tuple[Part, ...]
     placements: list[Placement]
     shares: Tensor
-    told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    patches: Tensor
+    told: tuple[Tensor, Tensor, Tensor, Tensor]
 
     @classmethod
     def of(
@@ -60,32 +60,40 @@ class Painting:
             (torch.cat(grids).to(features.device) + 1.0) * ((side - 1) / 2),
             (side, side),
         )
-        told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, told)
+        told = (outlines, numbers, portrait.styles[name], carried)
+        return cls(group, placements, shares, cut(portrait.near, near, size), told)
 
-    def layers(self, residual: Tensor) -> list[Layer]:
-        """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``."""
-        warped, outlines = self.told[:2]
-        size = self.group[0].size
-        paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
-        torch.mul(residual, 127.5 * self.shares.view(-1, 1, 1, 1), out=paint[:, :3])
+    @property
+    def warped(self) -> Tensor:
+        """The patches as the decoders know them, from -1 to 1."""
+        return in_range(self.patches)
+
+    def layers(self, answers: Sequence[Tensor], border: int) -> list[Layer]:
+        """What to lay over the warped photo.
+
+        Args:
+            answers: of the decoder to each part, ``[12, S/2, S/2]`` float32.
+            border: which of the outlines encloses what it paints.
+        """
+        layers = []
         for k, part in enumerate(self.group):
-            if part.opening is None:
-                continue
+            outlines = self.told[0][k]
             # Nothing of the photo can be kept inside the lips: only the patch is shown.
-            inside = outlines[k : k + 1, part.outlines.index(part.opening), None]
-            opening = torch.nn.functional.interpolate(
-                inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
-            ).clamp_(0.0, 1.0)
-            paint[k, :3] += (opening * (warped[k] + 1.0) * 127.5)[0]
-            paint[k, 3] = opening[0, 0]
-        maps = [place.to_index(size) for place in self.placements]
-        return [Layer(p, m) for p, m in zip(paint, maps, strict=True)]
+            opening = None if part.opening is None else outlines[part.outlines.index(part.opening)]
+            laid = paint(
+                answers[k], outlines[border], self.patches[k], opening, share=float(self.shares[k])
+            )
+            layers.append(Layer(laid, self.placements[k].to_index(part.size)))
+        return layers
 
 
 def cut(image: Tensor, grids: list[Tensor], size: int) -> Tensor:
-    """The patches of ``image`` (0 to 255) under ``grids``, ``[n, 3, size, size]`` in [-1, 1]."""
-    patches = torch.cat([warp(image, grid, (size, size)) for grid in grids])
+    """The patches of ``image`` under ``grids``, ``[n, 3, size, size]``."""
+    return torch.cat([warp(image, grid, (size, size)) for grid in grids])
+
+
+def in_range(patches: Tensor) -> Tensor:
+    """From 0 to 255 to -1 to 1."""
     return patches.float().div_(127.5).sub_(1.0)
 
 

@@ -8,8 +8,10 @@ Images are ``[B, C, H, W]``; channels-last memory is the fast layout for feature
 """
 
 from avatar.ops._adain import adain
+from avatar.ops._chain import Chain, Link
 from avatar.ops._compose import Layer, compose
 from avatar.ops._native import NativeStatus, native_status
+from avatar.ops._paint import paint
 from avatar.ops._signed_distance import signed_distance
 from avatar.ops._spread import spread
 from avatar.ops._spread_over_grid import spread_over_grid
@@ -18,13 +20,16 @@ from avatar.ops._warp import warp
 from avatar.ops._yuv420 import yuv420_
 
 __all__ = [
+    "Chain",
     "Dense",
     "Layer",
+    "Link",
     "NativeStatus",
     "Tower",
     "adain",
     "compose",
     "native_status",
+    "paint",
     "signed_distance",
     "spread",
     "spread_over_grid",
