@@ -4,7 +4,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -16,7 +15,28 @@ namespace py = pybind11;
 
 namespace {
 
-using Four = std::array<int64_t, 4>;
+// Sizes or strides; read from a tuple several times faster than pybind11 reads an array.
+struct Four {
+  int64_t all[4];
+  int64_t operator[](size_t i) const { return all[i]; }
+};
+
+} // namespace
+
+template <> struct pybind11::detail::type_caster<Four> {
+  PYBIND11_TYPE_CASTER(Four, const_name("tuple[int, int, int, int]"));
+
+  bool load(handle from, bool) {
+    const bool list = PyList_Check(from.ptr());
+    if (!(list || PyTuple_Check(from.ptr())) || PySequence_Fast_GET_SIZE(from.ptr()) != 4)
+      return false;
+    for (int i = 0; i < 4; ++i)
+      value.all[i] = PyLong_AsLongLong(PySequence_Fast_GET_ITEM(from.ptr(), i));
+    return !PyErr_Occurred();
+  }
+};
+
+namespace {
 
 avatar::View view(uintptr_t data, const Four &strides) {
   return {reinterpret_cast<void *>(data), strides[0], strides[1], strides[2], strides[3]};

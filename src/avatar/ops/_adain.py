@@ -32,36 +32,14 @@ def adain(
     Raises:
         InputError: a shape, dtype or device does not fit, or a number is negative.
     """
-    if x.dim() != 4 or not x.is_floating_point():
-        raise InputError(f"adain: x must be [B, C, H, W] floats, got {_described(x)}")
-    batch, channels, _, _ = x.shape
-    for name, style in (("scale", scale), ("shift", shift)):
-        if style.shape != (batch, channels) or style.device != x.device:
-            raise InputError(
-                f"adain: {name} must be {[batch, channels]} on {x.device} to fit x "
-                f"{list(x.shape)}, got {_described(style)}"
-            )
-    if residual is not None:
-        if residual.shape != x.shape or residual.device != x.device:
-            raise InputError(
-                f"adain: residual must be {list(x.shape)} on {x.device} like x, "
-                f"got {_described(residual)}"
-            )
-        residual = residual.to(x.dtype)
-    if negative_slope < 0 or eps < 0:
-        raise InputError(
-            f"adain: negative_slope and eps must not be negative, got {negative_slope} and {eps}"
-        )
-    style_dtype = _statistics_dtype(x)
-    # Asked first because even an idle ``to`` takes as long as the rest of these checks.
-    if scale.dtype != style_dtype or shift.dtype != style_dtype:
-        scale, shift = scale.to(style_dtype), shift.to(style_dtype)
     if torch.is_grad_enabled() and (
         x.requires_grad
         or scale.requires_grad
         or shift.requires_grad
         or (residual is not None and residual.requires_grad)
     ):
+        scale, shift = scale.to(_statistics_dtype(x)), shift.to(_statistics_dtype(x))
+        residual = None if residual is None else residual.to(x.dtype)
         y = _Adain.apply(x, scale, shift, residual, negative_slope, eps)  # type: ignore[no-untyped-call]
         return cast(Tensor, y)
     return cast(Tensor, _forward(x, scale, shift, residual, negative_slope, eps))
@@ -75,7 +53,7 @@ def adain_reference(
     negative_slope: float,
     eps: float,
 ) -> Tensor:  # [B, C, H, W], dtype of x
-    """The specification, in plain torch."""
+    """The specification, in plain torch, of what fits."""
     wide = x.to(_statistics_dtype(x))
     variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0, keepdim=True)
     gain = torch.rsqrt(variance + eps) * scale[:, :, None, None]
@@ -149,6 +127,42 @@ def _described(tensor: Tensor) -> str:
     return f"{list(tensor.shape)} {tensor.dtype} on {tensor.device}"
 
 
+def _check(
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    residual: Tensor | None,
+    negative_slope: float,
+    eps: float,
+) -> None:
+    """Once for each call, and in one breath where all is well: this is a third of a small call."""
+    shape, device = x.shape, x.device
+    if (
+        len(shape) == 4
+        and x.is_floating_point()
+        and scale.shape == shift.shape == shape[:2]
+        and scale.device == shift.device == device
+        and (residual is None or (residual.shape == shape and residual.device == device))
+        and negative_slope >= 0 <= eps
+    ):
+        return
+    if x.dim() != 4 or not x.is_floating_point():
+        raise InputError(f"adain: x must be [B, C, H, W] floats, got {_described(x)}")
+    for name, style in (("scale", scale), ("shift", shift)):
+        if style.shape != shape[:2] or style.device != device:
+            raise InputError(
+                f"adain: {name} must be {list(shape[:2])} on {device} to fit x {list(shape)}, "
+                f"got {_described(style)}"
+            )
+    if residual is not None and (residual.shape != shape or residual.device != device):
+        raise InputError(
+            f"adain: residual must be {list(shape)} on {device} like x, got {_described(residual)}"
+        )
+    raise InputError(
+        f"adain: negative_slope and eps must not be negative, got {negative_slope} and {eps}"
+    )
+
+
 def _run(
     x: Tensor,
     scale: Tensor,
@@ -157,29 +171,38 @@ def _run(
     negative_slope: float,
     eps: float,
 ) -> Tensor:
+    _check(x, scale, shift, residual, negative_slope, eps)
+    style_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    # Asked first because even an idle ``to`` takes as long as the rest of these checks.
+    if scale.dtype != style_dtype or shift.dtype != style_dtype:
+        scale, shift = scale.to(style_dtype), shift.to(style_dtype)
+    if residual is not None:
+        residual = residual.to(x.dtype)
     layout = _native.memory_format(x)
-    if x.numel() == 0:
-        return torch.empty_like(x, memory_format=layout)
-    kernels = _native.kernels_for(x)
-    if kernels is None:
-        y = adain_reference(x, scale, shift, residual, negative_slope, eps)
-        return _native.settled(y, layout)
     x = _native.in_layout(x, layout)
+    y = torch.empty_like(x, memory_format=layout)
+    if x.numel() == 0:
+        return y
+    call = _native.cpu_call(x)
+    kernels = _native.cuda_kernels_for(x) if call is None else None
+    if call is None and kernels is None:
+        return y.copy_(adain_reference(x, scale, shift, residual, negative_slope, eps))
     added = None if residual is None else _native.in_layout(residual, layout)
     scale, shift = scale.contiguous(), shift.contiguous()
-    y = torch.empty_like(x, memory_format=layout)
     strides = x.stride()
+    own = (0, strides) if added is None else (added.data_ptr(), added.stride())
     arguments = (
-        *_cut(x, layout), x.data_ptr(), strides,
-        *((0, strides) if added is None else (added.data_ptr(), added.stride())),
-        y.data_ptr(), y.stride(), scale.data_ptr(), shift.data_ptr(), negative_slope, eps,
+        layout is torch.channels_last, x.shape, x.data_ptr(), strides, *own, y.data_ptr(),
+        y.stride(), scale.data_ptr(), shift.data_ptr(), negative_slope, eps,
     )  # fmt: skip
-    if x.is_cpu:
-        kernels.adain(*arguments, torch.get_num_threads())
+    if call is not None:
+        call[0].adain(call[1], *arguments, torch.get_num_threads())
         return y
+    assert kernels is not None
     with _native.on_device_of(x):
         scratch = _scratch(kernels, x, layout)
-        kernels.adain(*arguments, _native.stream(x), scratch.data_ptr())
+        code = _native.type_code(x)
+        kernels.adain(code, *arguments, _native.stream(x), scratch.data_ptr())
     return y
 
 
@@ -201,6 +224,7 @@ def _run_fake(
     negative_slope: float,
     eps: float,
 ) -> Tensor:
+    _check(x, scale, shift, residual, negative_slope, eps)
     return torch.empty_like(x, memory_format=_native.memory_format(x))
 
 

@@ -20,7 +20,8 @@ _TYPES: dict[torch.dtype, int] = {
     torch.float16: 2,
     torch.uint8: 3,
 }
-_CPU_FLOATS = (torch.float32, torch.bfloat16)
+_BYTES = _TYPES[torch.uint8]
+_CPU_CODES = {kind: code for kind, code in _TYPES.items() if kind != torch.float16}
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,17 @@ def kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
     """
     if not tensor.is_cpu:
         return cuda_kernels_for(tensor, bytes_too=bytes_too)
-    dtype = tensor.dtype
-    known = dtype in _CPU_FLOATS or (bytes_too and dtype == torch.uint8)
-    return cpu_kernels() if known and _addressable(tensor) else None
+    found = cpu_call(tensor, bytes_too=bytes_too)
+    return None if found is None else found[0]
+
+
+def cpu_call(tensor: Tensor, *, bytes_too: bool = False) -> tuple[Any, int] | None:
+    """The CPU module and its code for the type of ``tensor``, if its kernels take it."""
+    code = _CPU_CODES.get(tensor.dtype) if tensor.is_cpu else None
+    if code is None or (code == _BYTES and not bytes_too) or not _addressable(tensor):
+        return None
+    kernels = cpu_kernels()
+    return None if kernels is None else (kernels, code)
 
 
 def cuda_kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
@@ -108,8 +117,8 @@ def cuda_kernels() -> Any | None:
 
 def _addressable(tensor: Tensor) -> bool:
     """Whether one image of the batch, and the batch itself, fit the kernels' index types."""
-    batch, channels, height, width = tensor.shape
-    return channels * height * width < 2**31 and batch < 2**16
+    numbers = tensor.numel()
+    return numbers < 2**31 or (numbers < 2**31 * len(tensor) and len(tensor) < 2**16)
 
 
 def stream(tensor: Tensor) -> int:
