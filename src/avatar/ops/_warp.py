@@ -46,7 +46,7 @@ def warp(
         and grid.device == image.device
         and padding in _PADDINGS
         and height >= 0 <= width
-        and (image.numel() and grid.numel() or not shape[0] * shape[1] * height * width)
+        and ((image.numel() and grid.numel()) or not shape[0] * shape[1] * height * width)
     ):
         _refuse(image, grid, (height, width), padding)
     if grid.dtype != torch.float32 or image.dtype == torch.float64:
