@@ -215,7 +215,8 @@ class Study:
 
 
 def _some(paths: Sequence[Path]) -> Sequence[Path]:
-    return paths[:: max(len(paths) // _SYNTHETIC_AT_MOST, 1)][:_SYNTHETIC_AT_MOST]
+    places = np.linspace(0, len(paths) - 1, min(len(paths), _SYNTHETIC_AT_MOST))
+    return [paths[round(place)] for place in places]
 
 
 def _spread(paths: Sequence[Path], each: int) -> list[Path]:

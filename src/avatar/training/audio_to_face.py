@@ -49,7 +49,7 @@ DATA = [
 ]
 """What the shipped weights were made from."""
 
-_SHARES = [0.42, 0.12, 0.28, 0.18]
+_SHARES = [0.36, 0.14, 0.32, 0.18]
 """Of a batch: GRID, free speech, synthetic speech, sounds without a voice."""
 _SYNTHETIC = 2
 
@@ -60,7 +60,7 @@ PARTS = (*TERMS, "synthetic speech", "augmentation", "synchronising")
 _KIND_WEIGHT = {"measured": 1.0, "curves": 1.0, "synthetic": 0.6, "noise": 0.4}
 _LIP_UNIT = 0.05
 _SLOPE = 0.05
-_STERN = 3.0
+_STERN = 4.0
 _AVERAGE = 0.998
 _CALIBRATION_CLIPS = 40
 _BOLDEST = 1.5
