@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from avatar.generator.look import Look
+from avatar.generator.parts import MOUTH
+from avatar.generator.retouch import even_lips
 from avatar.types import FloatArray, ImageArray, Landmarks
 
 NEAR_INTER_OCULAR = 148.0
@@ -36,12 +39,14 @@ class Portrait:
         styles: style vector of each painted part, by name.
         features: source features of each painted part, by name.
         region: (left, top, right, bottom) whole pixels that may change.
-        near: ``[1, 3, h, w]`` uint8, the photo at the scale of the patches (never enlarged).
+        near: ``[1, 3, h, w]`` uint8, the photo at the scale of the patches (never enlarged), with
+            even lips.
         near_scale: pixels of ``near`` for one pixel of the photo.
         nodes: ``[1, 2, rows, columns]`` pixel positions of the flow's nodes, spanning ``region``.
         hold: ``[1, 1, rows, columns]`` share of the flow at each node: 0 on the region's border,
             but for the picture's own edges.
         planes: ``[1, 3, H, W]`` uint8, the photo.
+        look: what paint must keep to.
     """
 
     photo: ImageArray
@@ -55,6 +60,7 @@ class Portrait:
     nodes: Tensor
     hold: Tensor
     planes: Tensor
+    look: Look
 
     @classmethod
     def of(
@@ -72,12 +78,14 @@ class Portrait:
         high = np.minimum(np.ceil(points.max(0) + MARGIN * unit).astype(int), [width, height])
         region = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
         near, near_scale = near_copy(photo, unit)
+        even_lips(near[0].permute(1, 2, 0).numpy(), (points + 0.5) * near_scale - 0.5)
+        look = Look.of(photo, points, scale=NEAR_INTER_OCULAR / unit, size=MOUTH.size)
         nodes = _nodes(region, unit)
         photo = photo.copy()
         photo.setflags(write=False)
         return cls(
             photo, landmarks, expression, styles, features, region, near, near_scale,
-            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
+            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo), look,
         )  # fmt: skip
 
     @property
