@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from avatar.face.detector import FaceDetector, MediaPipeDetector, find_face
 from avatar.face.fan import FaceAlignmentDetector
+from avatar.face.person import PersonSegmenter
 from avatar.face.rig import FaceRig, RigFit
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "FaceDetector",
     "FaceRig",
     "MediaPipeDetector",
+    "PersonSegmenter",
     "RigFit",
     "find_face",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar.generator.look import Look
 from avatar.generator.parts import MOUTH
 from avatar.generator.retouch import even_lips
+from avatar.ops import warp
 from avatar.types import FloatArray, ImageArray, Landmarks
 
 NEAR_INTER_OCULAR = 148.0
@@ -26,6 +27,49 @@ MARGIN = 1.4
 
 FADE = 0.6
 """Over which distance inside that the motion fades out, in inter-ocular distances."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """Which part of a picture is the person, and what is behind. Immutable.
+
+    Attributes:
+        share: ``[1, 1, H, W]`` uint8, how much of each pixel is the person.
+        behind: ``[H, W, 3]`` float32 levels; None to leave the picture transparent there.
+    """
+
+    share: Tensor
+    behind: Tensor | None
+
+    @classmethod
+    def of(cls, share: ImageArray, behind: ImageArray | None) -> Cutout:
+        """Of ``[H, W]`` and ``[H, W, 3]`` bytes."""
+        picture = None if behind is None else torch.from_numpy(behind.astype(np.float32))
+        return cls(torch.from_numpy(share.copy())[None, None], picture)
+
+    def resized(self, scale: float) -> Cutout:
+        behind = None if self.behind is None else self.behind.numpy().astype(np.uint8)
+        return Cutout.of(
+            resize(self.share[0, 0].numpy(), scale),
+            None if behind is None else resize(behind, scale),
+        )
+
+    def lay(
+        self,
+        image: Tensor,  # [H, W, 3] uint8
+        positions: Tensor,  # [2, rows, columns] where the region is shown from
+        region: tuple[int, int, int, int],
+    ) -> Tensor:  # [H, W, 3] or, where it stays transparent, [H, W, 4] uint8
+        """A frame of the person with the new background."""
+        left, top, right, bottom = region
+        share = self.share.clone()
+        moved = warp(self.share, positions[None], (bottom - top, right - left))
+        share[..., top:bottom, left:right] = moved
+        flat = share[0, 0, :, :, None]
+        if self.behind is None:
+            return torch.cat([image, flat], 2)
+        mixed = torch.lerp(self.behind, image.float(), flat.float().div_(255.0))
+        return mixed.round_().to(torch.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +91,8 @@ class Portrait:
             but for the picture's own edges.
         planes: ``[1, 3, H, W]`` uint8, the photo.
         look: what paint must keep to.
+        cutout: what to show behind the person, where that is not what the photo shows; ``photo``
+            is then the person alone.
     """
 
     photo: ImageArray
@@ -61,6 +107,7 @@ class Portrait:
     hold: Tensor
     planes: Tensor
     look: Look
+    cutout: Cutout | None = None
 
     @classmethod
     def of(
@@ -103,6 +150,8 @@ class Portrait:
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
         resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        if self.cutout is not None:
+            resized = replace(resized, cutout=self.cutout.resized(scale))
         if scale < 1.0:
             return resized
         return replace(resized, near=self.near, near_scale=self.near_scale / float(actual[0]))
