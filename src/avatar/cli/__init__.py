@@ -18,6 +18,7 @@ from typing import Annotated, TextIO
 import typer
 
 import avatar
+from avatar.cli.advise import advise
 from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
 from avatar.cli.evaluate import evaluate
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, motion, serve, bench, doctor):
+for _command in (speak, create, advise, motion, serve, bench, doctor):
     app.command()(_command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
