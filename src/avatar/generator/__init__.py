@@ -1,6 +1,7 @@
 """From a photo and landmarks to pixels: embed once, then warp and paint every frame."""
 
+from avatar.generator.deltas import Deltas
 from avatar.generator.generator import Generator
 from avatar.generator.portrait import Portrait
 
-__all__ = ["Generator", "Portrait"]
+__all__ = ["Deltas", "Generator", "Portrait"]

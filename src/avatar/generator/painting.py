@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
@@ -24,12 +24,14 @@ class Painting:
         placements: where each lies, in pixels of the photo.
         shares: ``[parts]`` how much of the paint is laid on.
         told: the decoder's arguments, a batch of the parts.
+        decoder: the person's own; None for the shipped one.
     """
 
     group: tuple[Part, ...]
     placements: list[Placement]
     shares: Tensor
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    decoder: nn.Module | None = None
 
     @classmethod
     def of(
@@ -61,7 +63,7 @@ class Painting:
             (side, side),
         )
         told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, told)
+        return cls(group, placements, shares, told, portrait.decoders.get(name))
 
     def layers(self, residual: Tensor) -> list[Layer]:
         """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.types import FloatArray, ImageArray, Landmarks
 
@@ -42,6 +43,8 @@ class Portrait:
         hold: ``[1, 1, rows, columns]`` share of the flow at each node: 0 on the region's border,
             but for the picture's own edges.
         planes: ``[1, 3, H, W]`` uint8, the photo.
+        decoders: the person's own decoders, by name of the part; the shipped ones where there are
+            none.
     """
 
     photo: ImageArray
@@ -55,6 +58,7 @@ class Portrait:
     nodes: Tensor
     hold: Tensor
     planes: Tensor
+    decoders: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -95,6 +99,7 @@ class Portrait:
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
         resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        resized = replace(resized, decoders=self.decoders)
         if scale < 1.0:
             return resized
         return replace(resized, near=self.near, near_scale=self.near_scale / float(actual[0]))

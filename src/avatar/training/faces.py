@@ -22,12 +22,7 @@ from torch import Tensor
 
 from avatar.errors import InputError
 from avatar.generator.warping import INNER_LIPS, LEFT_EYE, RIGHT_EYE, distance
-
-CROP = 400
-"""Side of an aligned face in pixels."""
-
-CROP_EXTENT = 1.4
-"""Half of that side, in inter-ocular distances."""
+from avatar.personal.episodes import CROP, CROP_EXTENT
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from torch.nn import functional
 
 from avatar.generator.networks import PartConfig, PartGenerator, channels_last
 from avatar.generator.parts import MOUTH, RIGHT_EYE_PART, Part
+from avatar.personal.episodes import Episode, cut, paint
 from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
-from avatar.training.episodes import Episode, EpisodeSampler, cut, warp_features
+from avatar.training.episodes import EpisodeSampler
 from avatar.training.faces import FaceClips
 from avatar.training.perceptual import PerceptualFeatures
 
@@ -162,18 +163,6 @@ class Trainer:
         self.samples = int(state["samples"])
         torch.set_rng_state(state["torch"])
         self.sampler.random.bit_generator.state = state["random"]
-
-
-def paint(model: PartGenerator, episode: Episode) -> tuple[Tensor, Tensor]:
-    """The painted patch ``[B, 3, S, S]`` and the style ``[B, style]`` of an episode."""
-    batch, shots = episode.source_patches.shape[:2]
-    patches = episode.source_patches.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    styles, features = model.embedder(patches, episode.source_outlines.flatten(0, 1))
-    style = styles.view(batch, shots, -1).mean(1)
-    first = features.view(batch, shots, *features.shape[1:])[:, 0]
-    carried = warp_features(first.float(), episode.feature_grid)
-    residual = model.decoder(episode.warped, episode.outlines, episode.numbers, style, carried)
-    return episode.warped + residual.float() * episode.share.view(-1, 1, 1, 1), style
 
 
 @torch.no_grad()
