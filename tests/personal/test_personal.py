@@ -16,12 +16,12 @@ from avatar.cli import run
 from avatar.engine import Engine
 from avatar.errors import AvatarFileError, ConfigError, ImageError, NoFaceError, WeightsError
 from avatar.generator import Deltas, Portrait
+from avatar.generator.episodes import CROP
 from avatar.generator.warping import INNER_LIPS
 from avatar.identity import MOST_DELTA_BYTES, Photo
 from avatar.media import VideoWriter, load_image
 from avatar.motion import Retargeter
 from avatar.personal import PersonFaces, faces_of_video, personalise
-from avatar.personal.episodes import CROP
 from avatar.personal.learn import Learner, Settings, learn
 from avatar.personal.lowrank import LearningDecoder
 from avatar.personal.plan import held_out_and_pairs

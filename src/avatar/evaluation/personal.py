@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from avatar.generator import Generator
+from avatar.generator.episodes import cut, warp_features
 from avatar.generator.parts import MOUTH
-from avatar.personal.episodes import cut, warp_features
 from avatar.personal.faces import PersonFaces, mouth_openness
 from avatar.personal.learn import Learner, Learnt, Settings, learn
 from avatar.personal.plan import held_out_and_pairs

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avatar.generator.episodes import CROP, CROP_EXTENT
 from avatar.generator.portrait import near_copy
 from avatar.generator.warping import INNER_LIPS, distance
 from avatar.ops import warp
-from avatar.personal.episodes import CROP, CROP_EXTENT
 from avatar.types import Face, ImageArray
 
 _BELOW_THE_EYES = 0.45

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from avatar.generator.episodes import Augmentation, Episode, cut, warp_features
 from avatar.generator.networks import Embedder, PartGenerator, channels_last
 from avatar.generator.parts import MOUTH
-from avatar.personal.episodes import Augmentation, Episode, cut, warp_features
 from avatar.personal.faces import PersonFaces
 from avatar.personal.judge import Judge, feature_matching, hinge_judge
 from avatar.personal.lowrank import LearningDecoder
@@ -50,7 +50,7 @@ class Settings:
         patience: looks without a better score after which it stops.
     """
 
-    steps: int = 120
+    steps: int = 72
     batch: int = 3
     rate: float = 2e-3
     judge_rate: float = 2e-4
@@ -62,8 +62,8 @@ class Settings:
     opening: float = 4.0
     own: float = 0.7
     bend: float = 0.05
-    look_every: int = 15
-    patience: int = 4
+    look_every: int = 12
+    patience: int = 3
 
 
 @dataclass(frozen=True, eq=False)

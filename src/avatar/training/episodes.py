@@ -1,6 +1,6 @@
 """Batches for the generator: which frames of which people.
 
-The episodes themselves are cut by ``avatar.personal.episodes``.
+The episodes themselves are cut by ``avatar.generator.episodes``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar.generator.episodes import Augmentation, Episode, cut
 from avatar.generator.parts import Part
-from avatar.personal.episodes import Episode, cut
 from avatar.training.faces import FaceClips
 
 
@@ -18,15 +18,24 @@ class EpisodeSampler:
     """Chooses frames: people balanced, half the targets wide open, half the sources closed."""
 
     def __init__(
-        self, clips: FaceClips, part: Part, *, low_resolution_share: float = 0.2, seed: int = 0
+        self,
+        clips: FaceClips,
+        part: Part,
+        *,
+        low_resolution_share: float = 0.2,
+        seed: int | tuple[int, ...] = 0,
     ) -> None:
         self.clips, self.part = clips, part
         self.random = np.random.default_rng(seed)
+        mouth = part.name == "mouth"
+        self._far = (2 / 3, 1.0) if mouth else (0.0, 1 / 6)
+        self._near = (0.0, 1 / 3) if mouth else (0.5, 1.0)
         openness = clips.openness(part.name)
         self.order = [
             start + np.argsort(openness[start:end])
             for start, end in zip(clips.starts, clips.starts[1:], strict=False)
         ]
+        self.filmed = [order[clips.filmed[order]] for order in self.order]
         coarse = np.array([name.startswith("grid") for name in clips.names])
         weights = np.zeros(len(clips.names))
         for mask, portion in ((coarse, low_resolution_share), (~coarse, 1 - low_resolution_share)):
@@ -36,6 +45,11 @@ class EpisodeSampler:
                 weights[own] = portion / len(people) / own.sum()
         self.weights = weights / weights.sum()
 
+    def _pick(self, order: NDArray[np.int64], span: tuple[float, float]) -> int:
+        """One of the frames of ``order`` from this to that share of it."""
+        low = int(span[0] * len(order))
+        return int(order[self.random.integers(low, max(low + 1, int(span[1] * len(order))))])
+
     def choose(
         self, batch: int, sources: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -44,28 +58,30 @@ class EpisodeSampler:
         targets, chosen = np.zeros(batch, np.int64), np.zeros((batch, sources), np.int64)
         far_target, far_source = (0.5, 0.5) if self.part.name == "mouth" else (0.35, 0.5)
         for i, clip in enumerate(clips):
-            order = self.order[clip]
-            n = len(order)
-            target_low, target_high = (
-                (2 * n // 3, n) if self.part.name == "mouth" else (0, max(1, n // 6))
-            )
-            source_low, source_high = (0, n // 3) if self.part.name == "mouth" else (n // 2, n)
             wide = self.random.random() < far_target
-            targets[i] = order[
-                self.random.integers(target_low, target_high) if wide else self.random.integers(n)
-            ]
+            targets[i] = self._pick(self.filmed[clip], self._far if wide else (0.0, 1.0))
             for k in range(sources):
                 narrow = self.random.random() < far_source
-                at = (
-                    self.random.integers(source_low, source_high)
-                    if narrow
-                    else self.random.integers(n)
-                )
-                chosen[i, k] = order[at]
+                chosen[i, k] = self._pick(self.order[clip], self._near if narrow else (0.0, 1.0))
         return targets, chosen, clips
 
-    def draw(self, batch: int, sources: int, *, augment: bool = True) -> Episode:
-        """A random batch."""
-        targets, chosen, clips = self.choose(batch, sources)
+    def draw(
+        self, batch: int, sources: int, *, augment: bool = True, neighbours: bool = False
+    ) -> Episode:
+        """A random batch; with ``neighbours`` each target is followed by the next moment's."""
+        targets, chosen, clips = self.choose(batch // 2 if neighbours else batch, sources)
+        augmentation = Augmentation()
+        if neighbours:
+            nexts = [self._next(t, c) for t, c in zip(targets, clips, strict=True)]
+            targets = np.stack([targets, nexts], 1).ravel()
+            chosen, clips = chosen.repeat(2, 0), clips.repeat(2)
+            augmentation = Augmentation(alike=2)
         person = torch.from_numpy(self.clips.people[clips])
-        return cut(self.clips, self.part, targets, chosen, person, self.random if augment else None)
+        random = self.random if augment else None
+        return cut(self.clips, self.part, targets, chosen, person, random, augmentation)
+
+    def _next(self, target: int, clip: int) -> int:
+        """The frame after ``target``, or before it at the end; itself where neither is filmed."""
+        first, last = self.clips.starts[clip], self.clips.starts[clip + 1]
+        beside = target + 1 if target + 1 < last else target - 1
+        return int(beside if beside >= first and self.clips.filmed[beside] else target)

@@ -56,12 +56,14 @@ class Augmentation:
         flips: share of the rows that are mirrored.
         colours: whether gain, gamma and mixing of the channels vary.
         coarse: share of the rows made as coarse as a small photo.
+        alike: how many rows that follow each other are changed alike.
     """
 
     bend: float = 0.05
     flips: float = 0.5
     colours: bool = True
     coarse: float = 0.2
+    alike: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def cut(
         )
         points = points.flatten(0, 1)
         if augmentation.colours:
-            frames = _colour(frames.reshape(batch, -1, *frames.shape[2:]), random).view_as(frames)
+            sets = frames.reshape(batch, -1, *frames.shape[2:])
+            frames = _colour(sets, random, augmentation.alike).view_as(frames)
     unbend_all = unbend.repeat_interleave(shots + 1, 0)
     placement = Placement.of(part, points)
     patches = _sample(frames, placement.grid(), part.size, unbend_all)
@@ -129,7 +132,7 @@ def cut(
     both = torch.stack([patches.view(batch, -1, *patches.shape[1:])[:, 0], warped], 1)
     sets = torch.cat([both, patches.view(batch, -1, *patches.shape[1:])[:, 1:]], 1) / 127.5 - 1.0
     if random is not None:
-        sets = _coarsen(sets, random, augmentation.coarse)
+        sets = _coarsen(sets, random, augmentation)
     maps = outlines.view(batch, shots + 1, *outlines.shape[1:])
     return Episode(
         target=sets[:, 0], warped=sets[:, 1], outlines=maps[:, 0],
@@ -154,9 +157,10 @@ def _bend(
 
     Returns the bent landmarks and the matrices that lead from a bent position back to the frame.
     """
-    batch = len(points)
-    matrix = np.eye(2) + random.normal(0, augmentation.bend, (batch, 2, 2))
-    matrix[:, 0, :] *= np.where(random.random(batch) < augmentation.flips, -1.0, 1.0)[:, None]
+    drawn = len(points) // augmentation.alike
+    matrix = np.eye(2) + random.normal(0, augmentation.bend, (drawn, 2, 2))
+    matrix[:, 0, :] *= np.where(random.random(drawn) < augmentation.flips, -1.0, 1.0)[:, None]
+    matrix = matrix.repeat(augmentation.alike, 0)
     bend = torch.from_numpy(matrix.astype(np.float32)).to(points.device)
     middle = (CROP - 1) / 2
     bent = torch.einsum("bij,bkpj->bkpi", bend, points - middle) + middle
@@ -165,14 +169,17 @@ def _bend(
     return bent, torch.linalg.inv(bend)
 
 
-def _colour(rows: Tensor, random: np.random.Generator) -> Tensor:  # [B, (K+1)*3, H, W] in 0..255
-    """One random gain, gamma, mixing of channels and greyness for all pictures of a row."""
-    batch = len(rows)
-    mix = np.eye(3) + random.normal(0, 0.04, (batch, 3, 3))
-    grey = (random.random(batch) < 0.08)[:, None, None]
+def _colour(rows: Tensor, random: np.random.Generator, alike: int) -> Tensor:
+    """One random gain, gamma, mixing of channels and greyness for all pictures of a row.
+
+    ``rows``: ``[B, (K+1)*3, H, W]`` in 0..255.
+    """
+    batch, drawn = len(rows), len(rows) // alike
+    mix = np.eye(3) + random.normal(0, 0.04, (drawn, 3, 3))
+    grey = (random.random(drawn) < 0.08)[:, None, None]
     mix = np.where(grey, np.array([0.3, 0.59, 0.11])[None, None].repeat(3, 1), mix)
-    mix = mix * random.uniform(0.75, 1.15, (batch, 1, 1))
-    gamma = np.exp(random.normal(0, 0.2, batch))
+    mix = (mix * random.uniform(0.75, 1.15, (drawn, 1, 1))).repeat(alike, 0)
+    gamma = np.exp(random.normal(0, 0.2, drawn)).repeat(alike)
     weights = torch.from_numpy(mix.astype(np.float32)).to(rows.device)
     power = torch.from_numpy(gamma.astype(np.float32)).to(rows.device).view(-1, 1, 1, 1, 1)
     x = rows.view(batch, -1, 3, *rows.shape[2:])
@@ -180,9 +187,11 @@ def _colour(rows: Tensor, random: np.random.Generator) -> Tensor:  # [B, (K+1)*3
     return ((x / 255.0).pow(power) * 255.0).flatten(1, 2)
 
 
-def _coarsen(sets: Tensor, random: np.random.Generator, portion: float) -> Tensor:
+def _coarsen(sets: Tensor, random: np.random.Generator, augmentation: Augmentation) -> Tensor:
     """Make a share of the rows ``[B, n, 3, S, S]`` as coarse as a small photo."""
-    rows = torch.from_numpy(np.flatnonzero(random.random(len(sets)) < portion)).to(sets.device)
+    alike = augmentation.alike
+    chosen = (random.random(len(sets) // alike) < augmentation.coarse).repeat(alike)
+    rows = torch.from_numpy(np.flatnonzero(chosen)).to(sets.device)
     if len(rows) == 0:
         return sets
     size = sets.shape[-1]
