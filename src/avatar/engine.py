@@ -21,7 +21,7 @@ from PIL import Image
 
 import avatar
 from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, PersonSegmenter, find_face
-from avatar.generator import Generator, Portrait
+from avatar.generator import Deltas, Generator, Portrait
 from avatar.motion import AudioToFace, MotionStream
 from avatar.speech import SAMPLES_PER_BLOCK
 from avatar.types import Face, FloatArray, Frame, ImageArray
@@ -190,13 +190,17 @@ class Engine:
             if frame is not None:
                 yield frame
 
-    def prepare(self, photos: Sequence[tuple[ImageArray, Face]]) -> Portrait:
+    def prepare(
+        self, photos: Sequence[tuple[ImageArray, Face]], deltas: Deltas | None = None
+    ) -> Portrait:
         """``Generator.prepare`` on one core, so that its bits do not depend on how many there are.
 
         Args:
             photos: pictures of one person with the face found in each, the one to show first.
+            deltas: what this person changes in the decoders.
         """
-        return self._crew.get().submit(lambda: self.generator.prepare(list(photos))).result()
+        prepare = partial(self.generator.prepare, list(photos), deltas)
+        return self._crew.get().submit(prepare).result()
 
     def warm_up(self, portrait: Portrait) -> None:
         """Draw a portrait as it is, so that the first frame of a session comes like any other."""

@@ -23,6 +23,7 @@ from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
 from avatar.cli.evaluate import evaluate
 from avatar.cli.motion import motion
+from avatar.cli.personalize import personalize
 from avatar.cli.serve import serve
 from avatar.cli.speak import create, speak
 from avatar.cli.train import train
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, advise, motion, serve, bench, doctor):
+for _command in (speak, create, personalize, advise, motion, serve, bench, doctor):
     app.command()(_command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

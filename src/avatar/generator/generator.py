@@ -4,8 +4,10 @@ know.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from copy import deepcopy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from avatar.errors import InputError, WeightsError
+from avatar.generator.deltas import Deltas
 from avatar.generator.networks import PartConfig, PartGenerator, channels_last
 from avatar.generator.packed import packed
 from avatar.generator.painting import Painting, cut, describe_all
@@ -29,23 +32,24 @@ GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), (RIGHT_EYE_PART, LEFT_EYE_PART
 
 
 class Generator:
-    """The networks of all parts on one device. Immutable, shared by every session."""
+    """The networks of all parts on one device. Immutable, shared by every session.
 
-    def __init__(self, networks: dict[str, PartGenerator], device: str = "cpu") -> None:
+    Attributes:
+        networks: of each part, in float32 on the CPU; what a person's own changes begin from.
+        weights_sha256: of the file they were read from; empty if they came from none.
+    """
+
+    def __init__(
+        self, networks: dict[str, PartGenerator], device: str = "cpu", *, weights_sha256: str = ""
+    ) -> None:
         self.device = device
         self.dtype = _fast_dtype(device)
-        self._embedders = {name: n.embedder.to(device).eval() for name, n in networks.items()}
+        self.networks = networks
+        self.weights_sha256 = weights_sha256
         for network in networks.values():
-            network.requires_grad_(False)
-        self._decoders: dict[str, nn.Module] = {
-            name: channels_last(n.decoder.to(device, self.dtype)).eval()
-            for name, n in networks.items()
-        }
-        if self._on_cpu:
-            self._decoders = {
-                name: packed(decoder, *self._example(name, networks[name].config))
-                for name, decoder in self._decoders.items()
-            }
+            network.requires_grad_(False).eval()
+        self._embedders = {n: deepcopy(net.embedder).to(device) for n, net in networks.items()}
+        self._decoders = {n: self._ready(n, net.decoder) for n, net in networks.items()}
 
     @classmethod
     def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
@@ -64,14 +68,23 @@ class Generator:
             raise WeightsError(
                 f"generator weights hold unknown parts: {', '.join(sorted(strangers))}"
             )
-        return cls({name: _network(name, sizes[name], tensors) for name in sizes}, device)
+        networks = {name: _network(name, sizes[name], tensors) for name in sizes}
+        return cls(networks, device, weights_sha256=str(config["sha256"]))
 
     @torch.inference_mode()
-    def prepare(self, photos: list[tuple[ImageArray, Face]]) -> Portrait:
+    def prepare(
+        self, photos: list[tuple[ImageArray, Face]], deltas: Deltas | None = None
+    ) -> Portrait:
         """Embed a person from one or more photos; the first is the one that will be drawn.
+
+        Args:
+            photos: pictures of one person with the face in each.
+            deltas: the person's own changes of the decoders. Those that were learnt on other
+                weights are left out, with a warning.
 
         Raises:
             InputError: no photo was given.
+            WeightsError: the deltas do not fit.
         """
         if not photos:
             raise InputError("at least one photo is needed")
@@ -92,11 +105,30 @@ class Generator:
                 styles.setdefault(name, []).append(style)
                 features.setdefault(name, feature)
         image, face = photos[0]
-        return Portrait.of(
+        portrait = Portrait.of(
             image, face.landmarks, face.expression,
             styles={name: torch.stack(values).mean(0) for name, values in styles.items()},
             features=features,
         )  # fmt: skip
+        return portrait if deltas is None else self._personal(portrait, deltas)
+
+    def _personal(self, portrait: Portrait, deltas: Deltas) -> Portrait:
+        """The portrait with the person's own decoders."""
+        if deltas.weights_sha256 != self.weights_sha256:
+            warnings.warn(
+                "this avatar was personalised for other generator weights, so it is drawn without "
+                "what was learnt then; personalise it again",
+                stacklevel=2,
+            )
+            return portrait
+        return replace(
+            portrait,
+            styles={name: deltas.style(name, style) for name, style in portrait.styles.items()},
+            decoders={
+                name: self._ready(name, deltas.merged(name, self.networks[name].decoder))
+                for name in self.networks.keys() & deltas.parts
+            },
+        )
 
     def render(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
         """Draw the person with the face at ``landmarks``.
@@ -127,6 +159,13 @@ class Generator:
                 scene.layers.extend(painting.layers(residual))
         return [scene.draw() for scene in scenes]
 
+    def _ready(self, name: str, decoder: nn.Module) -> nn.Module:
+        """A copy of a decoder as this device runs it."""
+        fast = channels_last(deepcopy(decoder).to(self.device, self.dtype)).eval()
+        if not self._on_cpu:
+            return fast
+        return packed(fast, *self._example(name, self.networks[name].config))
+
     def _example(self, name: str, config: PartConfig) -> list[Tensor]:
         """Arguments of a decoder for the parts of one person."""
         group = next(group for group in GROUPS if group[0].name == name)
@@ -148,16 +187,21 @@ class Generator:
         """The residual ``[parts, 3, S, S]`` float32 of each painting, on the CPU."""
         if not paintings:
             return []
-        decoder = self._decoders[name]
+        shared = self._decoders[name]
+        decoders = [shared if one.decoder is None else one.decoder for one in paintings]
         counts = [len(painting.group) for painting in paintings]
         told = [[x.to(self.device, self.dtype) for x in painting.told] for painting in paintings]
         if self._on_cpu:
-            return [decoder(*one).float() for one in told]
+            return [decoder(*one).float() for decoder, one in zip(decoders, told, strict=True)]
         for one, count in zip(told, counts, strict=True):
             one[_STYLE] = one[_STYLE].expand(count, -1)
-        together = [torch.cat(tensors) for tensors in zip(*told, strict=True)]
-        residuals: Tensor = decoder(*together).float().cpu()
-        return list(torch.split(residuals, counts))
+        residuals: dict[int, Tensor] = {}
+        for decoder in dict.fromkeys(decoders):
+            own = [k for k, its in enumerate(decoders) if its is decoder]
+            together = [torch.cat(tensors) for tensors in zip(*(told[k] for k in own), strict=True)]
+            answer = torch.split(decoder(*together).float().cpu(), [counts[k] for k in own])
+            residuals.update(zip(own, answer, strict=True))
+        return [residuals[k] for k in range(len(paintings))]
 
 
 _STYLE = 3

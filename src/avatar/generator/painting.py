@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
@@ -29,6 +29,7 @@ class Painting:
         shares: ``[parts]`` how much of the paint is laid on.
         told: the decoder's arguments, a batch of the parts.
         look: what the paint must keep to.
+        decoder: the person's own; None for the shipped one.
     """
 
     group: tuple[Part, ...]
@@ -36,6 +37,7 @@ class Painting:
     shares: Tensor
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
     look: Look
+    decoder: nn.Module | None = None
 
     @classmethod
     def of(
@@ -67,7 +69,8 @@ class Painting:
             (side, side),
         )
         told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, told, portrait.look)
+        decoder = portrait.decoders.get(name)
+        return cls(group, placements, shares, told, portrait.look, decoder)
 
     def layers(self, residual: Tensor) -> list[Layer]:
         """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``.

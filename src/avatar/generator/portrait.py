@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.generator.look import Look
 from avatar.generator.parts import MOUTH
@@ -93,6 +94,8 @@ class Portrait:
         look: what paint must keep to.
         cutout: what to show behind the person, where that is not what the photo shows; ``photo``
             is then the person alone.
+        decoders: the person's own decoders, by name of the part; the shipped ones where there are
+            none.
     """
 
     photo: ImageArray
@@ -108,6 +111,7 @@ class Portrait:
     planes: Tensor
     look: Look
     cutout: Cutout | None = None
+    decoders: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -150,6 +154,7 @@ class Portrait:
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
         resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        resized = replace(resized, decoders=self.decoders)
         if self.cutout is not None:
             resized = replace(resized, cutout=self.cutout.resized(scale))
         if scale < 1.0:
