@@ -21,6 +21,7 @@ import avatar
 from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
 from avatar.cli.evaluate import evaluate
+from avatar.cli.mimic import mimic
 from avatar.cli.motion import motion
 from avatar.cli.serve import serve
 from avatar.cli.speak import create, speak
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, motion, serve, bench, doctor):
+for _command in (speak, create, mimic, motion, serve, bench, doctor):
     app.command()(_command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

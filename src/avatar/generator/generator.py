@@ -173,9 +173,10 @@ class _Scene:
         self.target = torch.from_numpy(points)
         self.layers: list[Layer] = []
         flow = landmark_flow_over_grid(
-            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points, inter_ocular(portrait.points)
-        )
-        self.positions = torch.addcmul(nodes, portrait.hold[0], flow)
+            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points,
+            inter_ocular(portrait.points), portrait.head.moved(landmarks),
+        )  # fmt: skip
+        self.positions = portrait.shown_from(flow)
 
     def painting(self, group: tuple[Part, ...]) -> Painting | None:
         return Painting.of(group, self.portrait, self.target, self.positions)

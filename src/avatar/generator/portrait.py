@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from avatar.generator.head import Head
+from avatar.generator.warping import inter_ocular
 from avatar.types import FloatArray, ImageArray, Landmarks
 
 NEAR_INTER_OCULAR = 148.0
@@ -80,6 +83,31 @@ class Portrait:
             nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
         )  # fmt: skip
 
+    @cached_property
+    def head(self) -> Head:
+        """What moves with the face without landmarks."""
+        return Head.around(self.landmarks.points)
+
+    def shown_from(self, flow: Tensor) -> Tensor:  # [2, rows, columns] -> the same
+        """Where in the photo each node is shown from, in pixels.
+
+        Towards an edge of the picture that the head leaves, what is there is stretched: there is
+        nothing to see beyond.
+        """
+        moved = self.hold[0] * flow
+        moved *= torch.where(moved < 0.0, self._rims[0], self._rims[1])
+        return moved.add_(self.nodes[0])
+
+    @cached_property
+    def _rims(self) -> Tensor:
+        """``[2, 2, rows, columns]``: share of what points towards the picture's low and high
+        edges, of x and of y.
+        """
+        height, width = self.photo.shape[:2]
+        far = torch.tensor([width - 1.0, height - 1.0]).view(2, 1, 1) - self.nodes[0]
+        fade = FADE * float(inter_ocular(self.points))
+        return _smooth_step(torch.stack([self.nodes[0], far]) / fade)
+
     @property
     def points(self) -> Tensor:
         """The landmarks in the photo, ``[1, 478, 2]``."""
@@ -145,5 +173,9 @@ def _hold(
     ):
         if ends_within:
             inside = torch.minimum(inside, depth)
-    share = (inside / fade).clamp(0.0, 1.0)
-    return (share * share * (3.0 - 2.0 * share)).unsqueeze(1)
+    return _smooth_step(inside / fade).unsqueeze(1)
+
+
+def _smooth_step(x: Tensor) -> Tensor:
+    x = x.clamp(0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
