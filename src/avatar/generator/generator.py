@@ -110,6 +110,11 @@ class Generator:
         return self.render_many([(portrait, landmarks)])[0]
 
     @torch.inference_mode()
+    def warp(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
+        """As ``render``, without paint: what painting is measured against."""
+        return _Scene(portrait, landmarks).draw()
+
+    @torch.inference_mode()
     def render_many(self, wanted: Sequence[tuple[Portrait, FloatArray]]) -> list[ImageArray]:
         """``render`` of several people, or of several moments of one.
 
