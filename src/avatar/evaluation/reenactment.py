@@ -1,6 +1,6 @@
 """How well the generator draws people it never saw: each drives their own photos.
 
-The first two fifths of what was filmed of a person give the photos, the rest the frames to be
+The first two fifths of the film of a person give the photos, the rest the frames to be
 drawn. The first photo has open eyes and the mouth most closed; each further one is the frame least
 like those before, so that K = 8 holds open mouths, closed eyes and turned heads where there were
 any. Half the frames to draw come from the third in which the lips are widest. The generator is
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,8 @@ class Reenactment:
         films = self._films()
         lpips = Lpips(self.networks)
         results = Results()
-        for name, sources in sorted(films.items()):
-            person = self._read(name, sources)
+        for name, source in sorted(films.items()):
+            person = self._read(source)
             if person is None:
                 tell(f"{name}: too few frames with a face, left out")
                 continue
@@ -116,39 +116,34 @@ class Reenactment:
             raise InputError("none of the clips shows a face in enough frames")
         return results
 
-    def _films(self) -> dict[str, list[ClipSource]]:
-        films: dict[str, list[ClipSource]] = {}
+    def _films(self) -> dict[str, ClipSource]:
+        """The largest film of each person: others may be framed otherwise."""
+        films: dict[str, ClipSource] = {}
         for source in find_clips(self.clips):
             if not self.people or source.identity in self.people:
-                films.setdefault(source.identity, []).append(source)
+                known = films.setdefault(source.identity, source)
+                larger = source.path.stat().st_size > known.path.stat().st_size
+                films[source.identity] = source if larger else known
         missing = self.people - films.keys()
         if missing:
             raise InputError(f"no clips of {', '.join(sorted(missing))} among those given")
         return films
 
-    def _read(self, name: str, sources: list[ClipSource]) -> Person | None:
+    def _read(self, source: ClipSource) -> Person | None:
         frames: list[tuple[ImageArray, Face] | None] = []
-        for source in sources:
-            with VideoReader(source.path) as reader:
-                for image, _ in reader:
-                    if len(frames) == _MOST_FRAMES:
-                        break
-                    faces = self.engine.detector.detect(image)
-                    frames.append((image, faces[0]) if faces else None)
-            frames.append(None)  # no pair across a cut
+        with VideoReader(source.path) as reader:
+            for image, _ in islice(reader, _MOST_FRAMES):
+                faces = self.engine.detector.detect(image)
+                frames.append((image, faces[0]) if faces else None)
         first = int(_SOURCE_SHARE * len(frames))
         known = [frame for frame in frames[:first] if frame is not None]
         left = frames[first + _GAP_FRAMES :]
-        pairs = [
-            (a, b)
-            for a, b in pairwise(left)
-            if a is not None and b is not None and a[0].shape == known[0][0].shape
-        ]
+        pairs = [(a, b) for a, b in pairwise(left) if a is not None and b is not None]
         if len(known) < max(SHOTS) or len(pairs) < self.targets:
             return None
         chosen, wide = _targets([lip_opening(a[1].landmarks) for a, _ in pairs], self.targets)
         return Person(
-            name, sources[0].group, [known[k] for k in _photos(known, max(SHOTS))],
+            source.identity, source.group, [known[k] for k in _photos(known, max(SHOTS))],
             [pairs[k] for k in chosen], wide,
         )  # fmt: skip
 

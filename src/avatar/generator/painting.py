@@ -9,6 +9,7 @@ from torch import Tensor
 
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
+from avatar.generator.views import blend
 from avatar.ops import Layer, warp
 
 _OPENING_EDGE = 8.0
@@ -24,12 +25,15 @@ class Painting:
         placements: where each lies, in pixels of the photo.
         shares: ``[parts]`` how much of the paint is laid on.
         told: the decoder's arguments, a batch of the parts.
+        replaced: ``[parts, S, S]`` how much of the warped photo gives way to other photos; None
+            where they show nothing better.
     """
 
     group: tuple[Part, ...]
     placements: list[Placement]
     shares: Tensor
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    replaced: Tensor | None = None
 
     @classmethod
     def of(
@@ -42,8 +46,9 @@ class Painting:
         """None where nothing need be painted."""
         name, size = group[0].name, group[0].size
         source = portrait.points
+        views = portrait.views.get(name, ())
         shares = torch.cat([share(part, target, source) for part in group])
-        if not shares.any():
+        if not views and not shares.any():
             return None
         placements = [Placement.of(part, target) for part in group]
         sources = [_in_photo(p.grid(size // 6), portrait, positions) for p in placements]
@@ -61,7 +66,12 @@ class Painting:
             (side, side),
         )
         told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, told)
+        if views:
+            blended = blend(group, views, target, placements, outlines, (told[0], carried.cpu()))
+            if blended is not None:
+                told = (blended.warped, outlines, numbers, blended.style, blended.features)
+                return cls(group, placements, blended.shares, told, blended.replaced)
+        return cls(group, placements, shares, told) if shares.any() else None
 
     def layers(self, residual: Tensor) -> list[Layer]:
         """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``."""
@@ -70,15 +80,17 @@ class Painting:
         paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
         torch.mul(residual, 127.5 * self.shares.view(-1, 1, 1, 1), out=paint[:, :3])
         for k, part in enumerate(self.group):
-            if part.opening is None:
-                continue
-            # Nothing of the photo can be kept inside the lips: only the patch is shown.
-            inside = outlines[k : k + 1, part.outlines.index(part.opening), None]
-            opening = torch.nn.functional.interpolate(
-                inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
-            ).clamp_(0.0, 1.0)
-            paint[k, :3] += (opening * (warped[k] + 1.0) * 127.5)[0]
-            paint[k, 3] = opening[0, 0]
+            given_up = None if self.replaced is None else self.replaced[k]
+            if part.opening is not None:
+                # Nothing of the photo can be kept inside the lips: only the patch is shown.
+                inside = outlines[k : k + 1, part.outlines.index(part.opening), None]
+                opening = torch.nn.functional.interpolate(
+                    inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
+                ).clamp_(0.0, 1.0)[0, 0]
+                given_up = opening if given_up is None else torch.maximum(opening, given_up)
+            if given_up is not None:
+                paint[k, :3] += given_up * (warped[k] + 1.0) * 127.5
+                paint[k, 3] = given_up
         maps = [place.to_index(size) for place in self.placements]
         return [Layer(p, m) for p, m in zip(paint, maps, strict=True)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from avatar.generator.head import Head
+from avatar.generator.views import View
 from avatar.generator.warping import inter_ocular
 from avatar.types import FloatArray, ImageArray, Landmarks
 
@@ -45,6 +46,7 @@ class Portrait:
         hold: ``[1, 1, rows, columns]`` share of the flow at each node: 0 on the region's border,
             but for the picture's own edges.
         planes: ``[1, 3, H, W]`` uint8, the photo.
+        views: what each of several photos shows of the painted parts, by name; none for one photo.
     """
 
     photo: ImageArray
@@ -58,6 +60,7 @@ class Portrait:
     nodes: Tensor
     hold: Tensor
     planes: Tensor
+    views: dict[str, tuple[View, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,6 +70,7 @@ class Portrait:
         expression: FloatArray,
         styles: dict[str, Tensor],
         features: dict[str, Tensor],
+        views: dict[str, tuple[View, ...]] | None = None,
     ) -> Portrait:
         points = landmarks.points[:, :2]
         unit = float(np.linalg.norm(points[33] - points[263]))
@@ -80,7 +84,7 @@ class Portrait:
         photo.setflags(write=False)
         return cls(
             photo, landmarks, expression, styles, features, region, near, near_scale,
-            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
+            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo), views or {},
         )  # fmt: skip
 
     @cached_property
@@ -122,7 +126,9 @@ class Portrait:
         photo = resize(self.photo, scale)
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
-        resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        resized = Portrait.of(
+            photo, Landmarks(points), self.expression, self.styles, self.features, self.views
+        )
         if scale < 1.0:
             return resized
         return replace(resized, near=self.near, near_scale=self.near_scale / float(actual[0]))
