@@ -11,17 +11,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from avatar.clip import Clip
+from avatar.clip import Clip, performed, readable_again, spoken
 from avatar.config import SAMPLE_RATE, SessionConfig, from_mapping
 from avatar.engine import Engine
 from avatar.errors import ConfigError, ImageError
 from avatar.generator import Background, BackgroundSource, Portrait
 from avatar.identity import Consent, Identity, Photo
 from avatar.media import AudioSource, ImageSource, load_image
-from avatar.motion import NEUTRAL, Style
+from avatar.motion import (
+    NEUTRAL,
+    DriverSource,
+    Style,
+    follow,
+    read_driver,
+    resampled,
+    within_reach,
+)
 from avatar.personal import DEFAULT_STEPS, PersonFaces, faces_of_video, personalise
 from avatar.session import Likeness, Session, scaled
-from avatar.types import Face, FloatArray
+from avatar.types import Face, FloatArray, Motion
 
 _KEPT_SIZES = 4
 """Of how many sizes an avatar keeps what its sessions share."""
@@ -121,7 +129,60 @@ class Avatar:
         """
         config = SessionConfig(fps=fps, size=size, seed=seed)
         likeness = self._likeness(size, pixels=True, background=background)
-        return Clip(audio, engine=self.engine, likeness=likeness, config=config, style=style)
+        return spoken(audio, engine=self.engine, likeness=likeness, config=config, style=style)
+
+    def mimic(
+        self,
+        driver: DriverSource,
+        *,
+        audio: AudioSource | None = None,
+        fps: float | None = None,
+        size: int | None = None,
+        background: BackgroundSource = "keep",
+        progress: Callable[[int], None] | None = None,
+    ) -> Clip:
+        """The person does what another face does, relative to how either looks at rest.
+
+        A film is looked through here; nothing is drawn until the clip is read or saved. Its sound
+        is kept. Frames in which no face is found are bridged.
+
+        Args:
+            driver: a video (path, bytes, binary file); an ``.npz`` of ``avatar motion`` or what
+                ``avatar.motion.track`` gives; or ``(landmarks, fps)`` with ``[T, 478, 3]`` pixels,
+                rows of NaN where there is no face.
+            audio: the sound, instead of the film's own; without either there is silence.
+            fps: frames a second; the driver's own by default.
+            size: longer side of the frames in pixels; the photo's own by default.
+            background: as in ``speak``.
+            progress: called with the number of pictures of the film looked at so far.
+
+        Raises:
+            VideoError: the film cannot be read.
+            NoFaceError: no picture of it shows a face.
+            InputError: a track cannot be used.
+            AudioError: ``audio`` cannot be read or is empty.
+            ConfigError: ``fps`` or ``size`` is out of range, or the background is nothing known.
+            ImageError: the image of the background cannot be read.
+        """
+        driver = readable_again(driver)
+        likeness = self._likeness(size, pixels=True, background=background)
+        seen = read_driver(driver, self.engine.detector.detect, progress=progress)
+        config = SessionConfig(fps=min(seen.fps, 120.0) if fps is None else fps, size=size)
+        offset = 0.0
+        if isinstance(seen, Motion):
+            motion = seen if seen.fps == config.fps else resampled(seen, config.fps)
+        else:
+            likeness = likeness.measured
+            motion = follow(seen, self.engine.rig, fps=config.fps)
+            motion = replace(motion, expression=likeness.retargeter.from_rest(motion.expression))
+            if audio is None and seen.sound_begins_seconds is not None:
+                audio, offset = cast(AudioSource, driver), seen.sound_begins_seconds
+        reachable = within_reach(motion.rotation, likeness.retargeter.fit)
+        motion = replace(motion, rotation=reachable)
+        return performed(
+            motion, audio, offset_seconds=offset, engine=self.engine, likeness=likeness,
+            config=config,
+        )  # fmt: skip
 
     def session(
         self,

@@ -22,6 +22,7 @@ from avatar.generator.packed import packed
 from avatar.generator.painting import Painting, cut, describe_all
 from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
+from avatar.generator.views import View, in_the_light_of
 from avatar.generator.warping import inter_ocular, landmark_flow_over_grid
 from avatar.ops import Layer, compose
 from avatar.types import Face, FloatArray, ImageArray
@@ -75,7 +76,8 @@ class Generator:
     def prepare(
         self, photos: list[tuple[ImageArray, Face]], deltas: Deltas | None = None
     ) -> Portrait:
-        """Embed a person from one or more photos; the first is the one that will be drawn.
+        """Embed a person from one or more photos; the first is the one that will be drawn, the
+        others show what it does not (``views``).
 
         Args:
             photos: pictures of one person with the face in each.
@@ -88,27 +90,14 @@ class Generator:
         """
         if not photos:
             raise InputError("at least one photo is needed")
-        styles: dict[str, list[Tensor]] = {}
-        features: dict[str, Tensor] = {}
-        for image, face in photos:
-            points = torch.from_numpy(face.landmarks.points[None, :, :2])
-            near, scale = near_copy(image, float(inter_ocular(points)))
-            near_points = (points + 0.5) * scale - 0.5
-            for group in GROUPS:
-                name, size = group[0].name, group[0].size
-                places = [Placement.of(part, near_points) for part in group]
-                patches = cut(near.float(), [place.grid() for place in places], size)
-                outlines, _ = describe_all(group, near_points, places)
-                style, feature = self._embedders[name](
-                    patches.to(self.device), outlines.to(self.device)
-                )
-                styles.setdefault(name, []).append(style)
-                features.setdefault(name, feature)
+        views = [self._look_at(image, face) for image, face in photos]
+        first = views[0]
         image, face = photos[0]
         portrait = Portrait.of(
             image, face.landmarks, face.expression,
-            styles={name: torch.stack(values).mean(0) for name, values in styles.items()},
-            features=features,
+            styles={name: view.style for name, (view, _) in first.items()},
+            features={name: view.features for name, (view, _) in first.items()},
+            views=_in_one_light(views) if len(views) > 1 else None,
         )  # fmt: skip
         return portrait if deltas is None else self._personal(portrait, deltas)
 
@@ -124,11 +113,33 @@ class Generator:
         return replace(
             portrait,
             styles={name: deltas.style(name, style) for name, style in portrait.styles.items()},
+            views={
+                name: tuple(replace(view, style=deltas.style(name, view.style)) for view in views)
+                for name, views in portrait.views.items()
+            },
             decoders={
                 name: self._ready(name, deltas.merged(name, self.networks[name].decoder))
                 for name in self.networks.keys() & deltas.parts
             },
         )
+
+    def _look_at(self, image: ImageArray, face: Face) -> dict[str, tuple[View, Tensor]]:
+        """What one photo shows of each group, and its outlines."""
+        points = torch.from_numpy(face.landmarks.points[None, :, :2])
+        near, scale = near_copy(image, float(inter_ocular(points)))
+        near_points = (points + 0.5) * scale - 0.5
+        seen: dict[str, tuple[View, Tensor]] = {}
+        for group in GROUPS:
+            name, size = group[0].name, group[0].size
+            places = [Placement.of(part, near_points) for part in group]
+            patches = cut(near.float(), [place.grid() for place in places], size)
+            outlines, _ = describe_all(group, near_points, places)
+            style, features = self._embedders[name](
+                patches.to(self.device), outlines.to(self.device)
+            )
+            there = torch.cat([place.to_patch(near_points) for place in places])
+            seen[name] = View(patches, there, features, style), outlines
+        return seen
 
     def render(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
         """Draw the person with the face at ``landmarks``.
@@ -141,6 +152,11 @@ class Generator:
             where the portrait's background is transparent.
         """
         return self.render_many([(portrait, landmarks)])[0]
+
+    @torch.inference_mode()
+    def warp(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
+        """As ``render``, without paint: what painting is measured against."""
+        return _Scene(portrait, landmarks).draw()
 
     @torch.inference_mode()
     def render_many(self, wanted: Sequence[tuple[Portrait, FloatArray]]) -> list[ImageArray]:
@@ -218,9 +234,10 @@ class _Scene:
         self.target = torch.from_numpy(points)
         self.layers: list[Layer] = []
         flow = landmark_flow_over_grid(
-            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points, inter_ocular(portrait.points)
-        )
-        self.positions = torch.addcmul(nodes, portrait.hold[0], flow)
+            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points,
+            inter_ocular(portrait.points), portrait.head.moved(landmarks),
+        )  # fmt: skip
+        self.positions = portrait.shown_from(flow)
 
     def painting(self, group: tuple[Part, ...]) -> Painting | None:
         return Painting.of(group, self.portrait, self.target, self.positions)
@@ -233,6 +250,18 @@ class _Scene:
             image = portrait.cutout.lay(image, self.positions, portrait.region)
         drawn: ImageArray = image.numpy()
         return drawn
+
+
+def _in_one_light(seen: list[dict[str, tuple[View, Tensor]]]) -> dict[str, tuple[View, ...]]:
+    """The photos' views by group, all in the light of the first, on the CPU."""
+    lit: dict[str, tuple[View, ...]] = {}
+    for name, (first, outlines) in seen[0].items():
+        views = []
+        for view, own in (photo[name] for photo in seen):
+            patches = in_the_light_of(first.patches, outlines, view.patches, own)
+            views.append(View(patches, view.points, view.features.cpu(), view.style.cpu()))
+        lit[name] = tuple(views)
+    return lit
 
 
 def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> PartGenerator:

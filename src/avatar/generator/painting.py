@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
+from avatar.generator.views import blend
 from avatar.ops import Layer, warp
 
 _OPENING_EDGE = 8.0
@@ -30,6 +31,8 @@ class Painting:
         told: the decoder's arguments, a batch of the parts.
         look: what the paint must keep to.
         decoder: the person's own; None for the shipped one.
+        replaced: ``[parts, S, S]`` how much of the warped photo gives way to other photos; None
+            where they show nothing better.
     """
 
     group: tuple[Part, ...]
@@ -38,6 +41,7 @@ class Painting:
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
     look: Look
     decoder: nn.Module | None = None
+    replaced: Tensor | None = None
 
     @classmethod
     def of(
@@ -50,8 +54,9 @@ class Painting:
         """None where nothing need be painted."""
         name, size = group[0].name, group[0].size
         source = portrait.points
+        views = portrait.views.get(name, ())
         shares = torch.cat([share(part, target, source) for part in group])
-        if not shares.any():
+        if not views and not shares.any():
             return None
         placements = [Placement.of(part, target) for part in group]
         sources = [_in_photo(p.grid(size // 6), portrait, positions) for p in placements]
@@ -69,8 +74,13 @@ class Painting:
             (side, side),
         )
         told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        decoder = portrait.decoders.get(name)
-        return cls(group, placements, shares, told, portrait.look, decoder)
+        look, decoder = portrait.look, portrait.decoders.get(name)
+        if views:
+            blended = blend(group, views, target, placements, outlines, (told[0], carried.cpu()))
+            if blended is not None:
+                told = (blended.warped, outlines, numbers, blended.style, blended.features)
+                return cls(group, placements, blended.shares, told, look, decoder, blended.replaced)
+        return cls(group, placements, shares, told, look, decoder) if shares.any() else None
 
     def layers(self, residual: Tensor) -> list[Layer]:
         """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``.
@@ -89,9 +99,14 @@ class Painting:
         paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
         torch.mul(residual, 127.5 * self.shares.view(-1, 1, 1, 1), out=paint[:, :3])
         for k, opening in enumerate(openings):
-            if opening is not None:
-                paint[k, :3] += opening * (warped[k] + 1.0) * 127.5
-                paint[k, 3] = opening[0]
+            # Nothing of the photo can be kept inside the lips: only the patch is shown.
+            given_up = None if opening is None else opening[0]
+            if self.replaced is not None:
+                own = self.replaced[k]
+                given_up = own if given_up is None else torch.maximum(given_up, own)
+            if given_up is not None:
+                paint[k, :3] += given_up * (warped[k] + 1.0) * 127.5
+                paint[k, 3] = given_up
         maps = [place.to_index(size) for place in self.placements]
         return [Layer(p, m) for p, m in zip(paint, maps, strict=True)]
 

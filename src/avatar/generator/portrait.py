@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from avatar.generator.head import Head
 from avatar.generator.look import Look
 from avatar.generator.parts import MOUTH
 from avatar.generator.retouch import even_lips
+from avatar.generator.views import View
+from avatar.generator.warping import inter_ocular
 from avatar.ops import warp
 from avatar.types import FloatArray, ImageArray, Landmarks
 
@@ -96,6 +100,7 @@ class Portrait:
             is then the person alone.
         decoders: the person's own decoders, by name of the part; the shipped ones where there are
             none.
+        views: what each of several photos shows of the painted parts, by name; none for one photo.
     """
 
     photo: ImageArray
@@ -112,6 +117,7 @@ class Portrait:
     look: Look
     cutout: Cutout | None = None
     decoders: Mapping[str, nn.Module] = field(default_factory=dict)
+    views: dict[str, tuple[View, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -121,6 +127,7 @@ class Portrait:
         expression: FloatArray,
         styles: dict[str, Tensor],
         features: dict[str, Tensor],
+        views: dict[str, tuple[View, ...]] | None = None,
     ) -> Portrait:
         points = landmarks.points[:, :2]
         unit = float(np.linalg.norm(points[33] - points[263]))
@@ -137,7 +144,33 @@ class Portrait:
         return cls(
             photo, landmarks, expression, styles, features, region, near, near_scale,
             nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo), look,
+            views=views or {},
         )  # fmt: skip
+
+    @cached_property
+    def head(self) -> Head:
+        """What moves with the face without landmarks."""
+        return Head.around(self.landmarks.points)
+
+    def shown_from(self, flow: Tensor) -> Tensor:  # [2, rows, columns] -> the same
+        """Where in the photo each node is shown from, in pixels.
+
+        Towards an edge of the picture that the head leaves, what is there is stretched: there is
+        nothing to see beyond.
+        """
+        moved = self.hold[0] * flow
+        moved *= torch.where(moved < 0.0, self._rims[0], self._rims[1])
+        return moved.add_(self.nodes[0])
+
+    @cached_property
+    def _rims(self) -> Tensor:
+        """``[2, 2, rows, columns]``: share of what points towards the picture's low and high
+        edges, of x and of y.
+        """
+        height, width = self.photo.shape[:2]
+        far = torch.tensor([width - 1.0, height - 1.0]).view(2, 1, 1) - self.nodes[0]
+        fade = FADE * float(inter_ocular(self.points))
+        return _smooth_step(torch.stack([self.nodes[0], far]) / fade)
 
     @property
     def points(self) -> Tensor:
@@ -153,7 +186,9 @@ class Portrait:
         photo = resize(self.photo, scale)
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
-        resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
+        resized = Portrait.of(
+            photo, Landmarks(points), self.expression, self.styles, self.features, self.views
+        )
         resized = replace(resized, decoders=self.decoders)
         if self.cutout is not None:
             resized = replace(resized, cutout=self.cutout.resized(scale))
@@ -207,5 +242,9 @@ def _hold(
     ):
         if ends_within:
             inside = torch.minimum(inside, depth)
-    share = (inside / fade).clamp(0.0, 1.0)
-    return (share * share * (3.0 - 2.0 * share)).unsqueeze(1)
+    return _smooth_step(inside / fade).unsqueeze(1)
+
+
+def _smooth_step(x: Tensor) -> Tensor:
+    x = x.clamp(0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
