@@ -336,8 +336,8 @@ void tower(int64_t inputs, int64_t width, int64_t depth, uintptr_t dilations, ui
 }
 
 void chain(int type, uintptr_t maps, uintptr_t links, int64_t link_count, uintptr_t weights,
-           uintptr_t biases, uintptr_t styles, uintptr_t picture, uintptr_t out, uintptr_t work,
-           float negative_slope, float eps) {
+           uintptr_t biases, uintptr_t styles, uintptr_t picture, const Four &picture_strides,
+           uintptr_t out, uintptr_t work, float negative_slope, float eps) {
   const avatar::Chain args{static_cast<avatar::Type>(type),
                            reinterpret_cast<const avatar::Map *>(maps),
                            reinterpret_cast<const avatar::Link *>(links),
@@ -345,7 +345,7 @@ void chain(int type, uintptr_t maps, uintptr_t links, int64_t link_count, uintpt
                            reinterpret_cast<const void *>(weights),
                            reinterpret_cast<const float *>(biases),
                            reinterpret_cast<const float *>(styles),
-                           reinterpret_cast<const uint8_t *>(picture),
+                           view(picture, picture_strides),
                            reinterpret_cast<float *>(out),
                            reinterpret_cast<void *>(work),
                            negative_slope,
@@ -354,20 +354,16 @@ void chain(int type, uintptr_t maps, uintptr_t links, int64_t link_count, uintpt
   kernels().chain(args);
 }
 
-void paint(int64_t height, int64_t width, uintptr_t answer, int64_t answer_column, uintptr_t border,
-           uintptr_t patch, uintptr_t opening, float steepness, float strength, uintptr_t out) {
-  const avatar::Paint args{height,
-                           width,
-                           reinterpret_cast<const float *>(answer),
-                           answer_column,
-                           reinterpret_cast<const float *>(border),
-                           reinterpret_cast<const uint8_t *>(patch),
-                           reinterpret_cast<const float *>(opening),
-                           steepness,
-                           strength,
-                           reinterpret_cast<float *>(out)};
+void faded_shuffle(int64_t height, int64_t width, uintptr_t answer, int64_t answer_column,
+                   uintptr_t border, uintptr_t out) {
+  const avatar::FadedShuffle args{height,
+                                  width,
+                                  reinterpret_cast<const float *>(answer),
+                                  answer_column,
+                                  reinterpret_cast<const float *>(border),
+                                  reinterpret_cast<float *>(out)};
   const py::gil_scoped_release released;
-  kernels().paint(args);
+  kernels().faded_shuffle(args);
 }
 
 #endif
@@ -402,7 +398,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("dense", &dense);
   module.def("tower", &tower);
   module.def("chain", &chain);
-  module.def("paint", &paint);
+  module.def("faded_shuffle", &faded_shuffle);
   module.attr("chain_tiles") = avatar::kChainTiles;
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", &available);

@@ -131,12 +131,13 @@ struct Map {
 };
 
 // A convolution of a map with 3 x 3 weights, and what becomes of it. Python builds these as rows
-// of ten integers.
+// of eleven integers.
 struct Link {
   int64_t source;                // which map
   int64_t target, first_channel; // -1: the result itself is given, after its bias
   int64_t residual;              // a map to add before the activation; -1: none
-  int64_t outputs, stride;       // 1 (then the source has even sides) or 2
+  int64_t outputs, stride;       // 1 or 2
+  int64_t taps;                  // 9, or with stride 1 the 16 of Winograd; then sides are even
   int64_t doubled;               // each pixel is repeated 2 x 2 after the normalisation
   int64_t style;                 // where its scales, less 1, and then its shifts begin
   int64_t weights, biases;       // where its own begin
@@ -151,12 +152,12 @@ struct Chain {
   const Link *links;
   int64_t link_count;
   // Of each link [outputs / 16, taps, channels / n, 16, n], n numbers in 32 bits: outputs and
-  // channels are filled up with zeros. 9 taps with stride 2; with stride 1 the 16 of Winograd.
+  // channels are filled up with zeros.
   const void *weights;
   const float *biases, *styles;
-  // Null, or [2 * height, 2 * width, 3] of the first map: each 2 x 2 pixels are its first 12
-  // channels, as of torch's pixel_unshuffle, from -1 to 1.
-  const uint8_t *picture;
+  // Of floats, twice the size of the first map: each 2 x 2 pixels are its first 12 channels, as of
+  // torch's pixel_unshuffle. Its data may be null.
+  View picture;
   float *out; // [height, width, outputs, filled up to a multiple of 16] of the last link
   // Aligned to 64 bytes: 2 * outputs + 16 * kChainTiles * 32 floats, 16 * kChainTiles * channels +
   // pixels * outputs of `type`, for any of the links.
@@ -164,17 +165,13 @@ struct Chain {
   float negative_slope, eps;
 };
 
-// What a decoder says of a patch, as a layer: its residual, times `strength`, within the border;
-// inside the opening also the patch, and nothing of what lies below.
-struct Paint {
-  int64_t height, width; // half of the patch's; width at most 2048
-  const float *answer;   // [height, width, 12 and perhaps more], as of torch's pixel_unshuffle
+// A decoder's answer at full size, as by torch's pixel_shuffle, faded out beyond a border.
+struct FadedShuffle {
+  int64_t height, width; // of the answer; width at most 2048
+  const float *answer;   // [height, width, 12 and perhaps more]
   int64_t answer_column;
-  const float *border;  // [height, width] signed distance, clipped at -1
-  const uint8_t *patch; // [2 * height, 2 * width, 3]
-  const float *opening; // null, or [height, width]
-  float steepness, strength;
-  float *out; // [2 * height, 2 * width, 4]
+  const float *border; // [height, width] signed distance, clipped at -1, where nothing is left
+  float *out;          // [3, 2 * height, 2 * width]
 };
 
 // The gradient of Adain. Everything is dense in the layout of x.
@@ -202,7 +199,7 @@ struct CpuKernels {
   void (*dense)(const Dense &);
   void (*tower)(const Tower &);
   void (*chain)(const Chain &);
-  void (*paint)(const Paint &);
+  void (*faded_shuffle)(const FadedShuffle &);
 };
 
 // The builds that this processor can run, best first; `count` is set to how many.

@@ -1,7 +1,7 @@
 // A chain of convolutions with 3 x 3 weights, each followed by adaptive instance normalisation and
 // a leaky ReLU, on one core.
 //
-// A convolution of stride 1 is Winograd's F(2 x 2, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308,
+// Many of stride 1 are Winograd's F(2 x 2, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308,
 // section 4.1): a tile of 2 x 2 pixels takes 16 products of an input with an output, not 36. Its
 // tile of 4 x 4 inputs becomes 16 numbers, each of them is multiplied with its own matrix, and the
 // 16 sums become the tile. Both ways end in the same products of rows of inputs with weights.
@@ -109,7 +109,7 @@ public:
   }
 
   void run() {
-    if (link.stride == 1)
+    if (link.taps == kTerms)
       by_tiles();
     else
       by_pixels();
@@ -333,22 +333,22 @@ private:
   }
 };
 
-template <class T> void show(const uint8_t *picture, const Map &map) {
-  T levels[256];
-  for (int level = 0; level < 256; level += kLanes)
-    store(levels + level, __builtin_convertvector(lane_numbers() + level, vfloat) / 127.5f - 1.0f);
-  const int64_t row = 6 * map.width;
+template <class T> void show(const View &picture, const Map &map) {
   for (int64_t y = 0; y < map.height; ++y)
     for (int64_t x = 0; x < map.width; ++x) {
-      const uint8_t *from = picture + 2 * y * row + 6 * x;
-      T *to = static_cast<T *>(map.data) + ((y + 1) * (map.width + 2) + x + 1) * map.channels;
+      const float *from =
+          static_cast<const float *>(picture.data) + 2 * y * picture.row + 2 * x * picture.column;
+      float all[16] = {};
       for (int k = 0; k < 12; ++k)
-        to[k] = levels[from[k / 2 % 2 * row + k % 2 * 3 + k / 4]];
+        all[k] = from[k / 4 * picture.channel + k / 2 % 2 * picture.row + k % 2 * picture.column];
+      T *to = static_cast<T *>(map.data) + ((y + 1) * (map.width + 2) + x + 1) * map.channels;
+      for (int k = 0; k < 12; k += kLanes)
+        store_some(to + k, load(all + k), std::min(kLanes, 12 - k));
     }
 }
 
 template <class T> void run(const Chain &a) {
-  if (a.picture)
+  if (a.picture.data)
     show<T>(a.picture, a.maps[0]);
   for (int64_t k = 0; k < a.link_count; ++k) {
     if (a.links[k].target < 0)

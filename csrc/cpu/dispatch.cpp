@@ -16,7 +16,7 @@ namespace avatar {
   void dense(const Dense &);                                                                       \
   void tower(const Tower &);                                                                       \
   void chain(const Chain &);                                                                       \
-  void paint(const Paint &);                                                                       \
+  void faded_shuffle(const FadedShuffle &);                                                        \
   }
 
 #define AVATAR_BUILD(name, isa)                                                                    \
@@ -24,7 +24,7 @@ namespace avatar {
       name,         isa::adain,           isa::warp,                                               \
       isa::spread,  isa::signed_distance, isa::spread_over_grid,                                   \
       isa::compose, isa::yuv420,          isa::dense,                                              \
-      isa::tower,   isa::chain,           isa::paint}
+      isa::tower,   isa::chain,           isa::faded_shuffle}
 
 AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86

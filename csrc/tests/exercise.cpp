@@ -341,7 +341,8 @@ void all_of_tower() {
 }
 
 // Of one map's `inputs` channels: every kind of link, the last giving three colours.
-void chain(Type type, int64_t inputs, int64_t inner, int64_t height, int64_t width, bool shown) {
+void chain(Type type, int64_t inputs, int64_t inner, int64_t height, int64_t width, int64_t taps) {
+  const bool shown = taps == 9;
   const int64_t joined = inner + 16, filled = (inner + 15) / 16 * 16;
   struct Size {
     int64_t height, width, channels;
@@ -350,17 +351,18 @@ void chain(Type type, int64_t inputs, int64_t inner, int64_t height, int64_t wid
                         {height / 2, width / 2, inner},
                         {height / 2, width / 2, joined},
                         {height, width, inner}};
+  const int64_t first = 9 * inputs * filled, tiled = 16 * inner * filled;
+  const int64_t direct = 9 * joined * filled;
   const avatar::Link links[] = {
-      {0, 1, 0, -1, inner, 2, 0, 0, 0, 0},
-      {1, 2, 16, -1, inner, 1, 0, 2 * inner, 9 * inputs * filled, 0},
-      {2, 1, 0, 1, inner, 1, 0, 4 * inner, (9 * inputs + 16 * inner) * filled, 0},
-      {1, 3, 0, 3, inner, 1, 1, 6 * inner, (9 * inputs + 16 * (inner + joined)) * filled, 0},
-      {3, -1, 0, -1, 3, 1, 0, 0, (9 * inputs + 16 * (2 * inner + joined)) * filled, 0},
+      {0, 1, 0, -1, inner, 2, 9, 0, 0, 0, 0},
+      {1, 2, 16, -1, inner, 1, 16, 0, 2 * inner, first, 0},
+      {2, 1, 0, 1, inner, 1, 9, 0, 4 * inner, first + tiled, 0},
+      {1, 3, 0, 3, inner, 1, 16, 1, 6 * inner, first + tiled + direct, 0},
+      {3, -1, 0, -1, 3, 1, taps, 0, 0, first + 2 * tiled + direct, 0},
   };
-  const auto weights =
-      Array::random(type, (9 * inputs + 16 * (2 * inner + joined)) * filled + 16 * inner * 16);
+  const auto weights = Array::random(type, first + 2 * tiled + direct + taps * inner * 16);
   const auto styles = floats(8 * inner, -0.2f, 0.2f), biases = floats(16);
-  const auto picture = bytes(12 * height * width);
+  auto picture = floats(12 * height * width);
   std::vector<Array> filled_maps;
   for (const Size &size : sizes)
     filled_maps.push_back(
@@ -377,8 +379,18 @@ void chain(Type type, int64_t inputs, int64_t inner, int64_t height, int64_t wid
     const size_t size = 4 * (2 * filled + tiles * 32) + typed.data.size();
     const std::unique_ptr<void, void (*)(void *)> work(std::aligned_alloc(64, size), std::free);
     std::vector<float> out(height * width * 16);
-    k.chain({type, maps.data(), links, 5, weights.data.data(), biases.data(), styles.data(),
-             shown ? picture.data() : nullptr, out.data(), work.get(), 0.2f, 1e-5f});
+    k.chain({type,
+             maps.data(),
+             links,
+             5,
+             weights.data.data(),
+             biases.data(),
+             styles.data(),
+             {shown ? picture.data() : nullptr, 0, 4 * height * width, 2 * width, 1},
+             out.data(),
+             work.get(),
+             0.2f,
+             1e-5f});
     return out;
   });
 }
@@ -388,22 +400,20 @@ void all_of_chain() {
   for (Type type : {Type::f32, Type::bf16})
     for (int64_t inner : {16, 24, 50})
       for (const auto &side : sides) {
-        chain(type, 16, inner, side[0], side[1], true);
-        chain(type, 34, inner, side[0], side[1], false);
+        chain(type, 16, inner, side[0], side[1], 9);
+        chain(type, 34, inner, side[0], side[1], 16);
       }
 }
 
-void all_of_paint() {
+void all_of_faded_shuffle() {
   for (int64_t height : {1, 3, 20})
     for (int64_t width : {1, 5, 40})
       for (int64_t column : {12, 16}) {
         const auto answer = floats(height * width * column),
-                   border = floats(height * width, -1.0f, 1.0f), opening = floats(height * width);
-        const auto patch = bytes(12 * height * width);
-        compare("paint", 1e-3f, [&](const CpuKernels &k, int) {
-          std::vector<float> out(16 * height * width);
-          k.paint({height, width, answer.data(), column, border.data(), patch.data(),
-                   column == 12 ? opening.data() : nullptr, 8.0f, 100.0f, out.data()});
+                   border = floats(height * width, -1.0f, 1.0f);
+        compare("faded_shuffle", 1e-4f, [&](const CpuKernels &k, int) {
+          std::vector<float> out(12 * height * width);
+          k.faded_shuffle({height, width, answer.data(), column, border.data(), out.data()});
           return out;
         });
       }
@@ -422,7 +432,7 @@ int main() {
   all_of_dense();
   all_of_tower();
   all_of_chain();
-  all_of_paint();
+  all_of_faded_shuffle();
   int count = 0;
   avatar::cpu_kernels(&count);
   std::printf("%d cases agree in %d builds\n", cases, count);

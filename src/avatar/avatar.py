@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from avatar.clip import Clip
+from avatar.clip import Clip, performed, readable_again, spoken
 from avatar.config import SAMPLE_RATE, SessionConfig, from_mapping
 from avatar.engine import Engine
-from avatar.errors import ImageError
-from avatar.generator import Portrait
+from avatar.errors import ConfigError, ImageError
+from avatar.generator import Background, BackgroundSource, Portrait
 from avatar.identity import Consent, Identity, Photo
 from avatar.media import AudioSource, ImageSource, load_image
-from avatar.motion import NEUTRAL, Style
+from avatar.motion import (
+    NEUTRAL,
+    DriverSource,
+    Style,
+    follow,
+    read_driver,
+    resampled,
+    within_reach,
+)
+from avatar.personal import DEFAULT_STEPS, PersonFaces, faces_of_video, personalise
 from avatar.session import Likeness, Session, scaled
-from avatar.types import Face
+from avatar.types import Face, FloatArray, Motion
 
 _KEPT_SIZES = 4
 """Of how many sizes an avatar keeps what its sessions share."""
@@ -39,7 +50,8 @@ class Avatar:
         self.engine = Engine.default() if engine is None else engine
         self._preparing = threading.Lock()
         self._portrait: Portrait | None = None
-        self._likenesses: OrderedDict[tuple[int | None, bool], Likeness] = OrderedDict()
+        self._mask: FloatArray | None = None
+        self._likenesses: OrderedDict[tuple[int | None, bool, str], Likeness] = OrderedDict()
 
     @classmethod
     def from_image(
@@ -96,6 +108,7 @@ class Avatar:
         size: int | None = None,
         seed: int = 0,
         style: Style = NEUTRAL,
+        background: BackgroundSource = "keep",
     ) -> Clip:
         """The person says ``audio``. Nothing is drawn until the clip is read or saved.
 
@@ -105,14 +118,71 @@ class Avatar:
             size: longer side of the frames in pixels; the photo's own by default.
             seed: of blinks, glances and head motion: the same seed gives the same pixels.
             style: how the face speaks: emotion, liveliness, gaze.
+            background: what to show behind the person: ``keep`` (the photo), ``blur``, a colour
+                (``#rrggbb`` or three numbers), an image, or ``alpha`` for transparent frames
+                ``[H, W, 4]``.
 
         Raises:
             AudioError: it cannot be read, is empty or not finite.
-            ConfigError: ``fps`` or ``size`` is out of range.
+            ConfigError: ``fps`` or ``size`` is out of range, or the background is nothing known.
+            ImageError: the image of the background cannot be read.
         """
         config = SessionConfig(fps=fps, size=size, seed=seed)
-        likeness = self._likeness(size, pixels=True)
-        return Clip(audio, engine=self.engine, likeness=likeness, config=config, style=style)
+        likeness = self._likeness(size, pixels=True, background=background)
+        return spoken(audio, engine=self.engine, likeness=likeness, config=config, style=style)
+
+    def mimic(
+        self,
+        driver: DriverSource,
+        *,
+        audio: AudioSource | None = None,
+        fps: float | None = None,
+        size: int | None = None,
+        background: BackgroundSource = "keep",
+        progress: Callable[[int], None] | None = None,
+    ) -> Clip:
+        """The person does what another face does, relative to how either looks at rest.
+
+        A film is looked through here; nothing is drawn until the clip is read or saved. Its sound
+        is kept. Frames in which no face is found are bridged.
+
+        Args:
+            driver: a video (path, bytes, binary file); an ``.npz`` of ``avatar motion`` or what
+                ``avatar.motion.track`` gives; or ``(landmarks, fps)`` with ``[T, 478, 3]`` pixels,
+                rows of NaN where there is no face.
+            audio: the sound, instead of the film's own; without either there is silence.
+            fps: frames a second; the driver's own by default.
+            size: longer side of the frames in pixels; the photo's own by default.
+            background: as in ``speak``.
+            progress: called with the number of pictures of the film looked at so far.
+
+        Raises:
+            VideoError: the film cannot be read.
+            NoFaceError: no picture of it shows a face.
+            InputError: a track cannot be used.
+            AudioError: ``audio`` cannot be read or is empty.
+            ConfigError: ``fps`` or ``size`` is out of range, or the background is nothing known.
+            ImageError: the image of the background cannot be read.
+        """
+        driver = readable_again(driver)
+        likeness = self._likeness(size, pixels=True, background=background)
+        seen = read_driver(driver, self.engine.detector.detect, progress=progress)
+        config = SessionConfig(fps=min(seen.fps, 120.0) if fps is None else fps, size=size)
+        offset = 0.0
+        if isinstance(seen, Motion):
+            motion = seen if seen.fps == config.fps else resampled(seen, config.fps)
+        else:
+            likeness = likeness.measured
+            motion = follow(seen, self.engine.rig, fps=config.fps)
+            motion = replace(motion, expression=likeness.retargeter.from_rest(motion.expression))
+            if audio is None and seen.sound_begins_seconds is not None:
+                audio, offset = cast(AudioSource, driver), seen.sound_begins_seconds
+        reachable = within_reach(motion.rotation, likeness.retargeter.fit)
+        motion = replace(motion, rotation=reachable)
+        return performed(
+            motion, audio, offset_seconds=offset, engine=self.engine, likeness=likeness,
+            config=config,
+        )  # fmt: skip
 
     def session(
         self,
@@ -126,11 +196,12 @@ class Avatar:
         idle: bool = False,
         pacing: str = "burst",
         ahead_seconds: float = 0.0,
+        background: BackgroundSource = "keep",
     ) -> Session:
         """A live stream: push sound, iterate frames.
 
         Args:
-            fps, size, seed, style: as in ``speak``.
+            fps, size, seed, style, background: as in ``speak``.
             sample_rate: of the sound that will be pushed and that comes with the frames, in hertz.
             pixels: False for landmarks and blendshapes only: ``Frame.image`` is None, and the
                 generator is neither loaded nor run.
@@ -145,8 +216,55 @@ class Avatar:
             fps=fps, size=size, seed=seed, sample_rate=sample_rate, pixels=pixels, idle=idle,
             pacing=pacing, ahead_seconds=ahead_seconds,
         )  # fmt: skip
-        likeness = self._likeness(size, pixels=pixels)
+        likeness = self._likeness(size, pixels=pixels, background=background)
         return Session(self.engine, likeness, config=config, style=style)
+
+    def personalize(
+        self,
+        pictures: ImageSource | Sequence[ImageSource] = (),
+        *,
+        steps: int = DEFAULT_STEPS,
+        face: int | None = None,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Avatar:
+        """This avatar with a mouth of its own, learnt from more pictures of the person.
+
+        A short fine-tuning of the decoder of the mouth (Zakharov et al. 2019, section 3.3), one to
+        three minutes on two CPU cores. One picture is held out; where it is not drawn clearly
+        better after than before, nothing is kept and a warning says so. What is kept is at most
+        2 MB in the saved file, and a frame takes no longer than before.
+
+        Args:
+            pictures: four to eight photos of the person with the mouth closed, open, and smiling
+                with teeth; or the path of a short video of them speaking.
+            steps: how long to learn at most; it stops early where that brings no more.
+            face: which face to take where a picture shows several, 0 for the largest.
+            seed: the same pictures and seed give the same result on the same machine.
+            progress: called with the steps done and to do; the last may not come.
+
+        Returns:
+            a new avatar; this one stays as it is. ``identity.deltas`` has the scores, or is None
+            where nothing is kept.
+
+        Raises:
+            ImageError: a picture cannot be read. VideoError: the video cannot be read.
+            FaceError: a picture, or a whole video, shows no usable face.
+            ConfigError: ``steps`` is out of range.
+        """
+        if not 1 <= steps <= 10_000:
+            raise ConfigError(f"steps must be within 1 to 10000, got {steps}")
+        outcome = personalise(
+            self.engine,
+            [(photo.image, photo.face) for photo in self.identity.photos],
+            _more_faces(pictures, face, self.engine),
+            steps=steps,
+            seed=seed,
+            progress=progress,
+        )
+        if outcome.note:
+            warnings.warn(outcome.note, stacklevel=2)
+        return Avatar(replace(self.identity, deltas=outcome.deltas), engine=self.engine)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.avatar`` file.
@@ -165,12 +283,17 @@ class Avatar:
         """
         return cls(Identity.load(path), engine=engine)
 
-    def _likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+    def _likeness(
+        self, size: int | None, *, pixels: bool, background: BackgroundSource = "keep"
+    ) -> Likeness:
         """The person at a size; the last few are kept, so that sessions share them."""
+        behind = Background.of(background)
+        if behind is not None and not pixels:
+            raise ConfigError("a session without pixels has no background; leave it at keep")
         with self._preparing:
-            key = (size, pixels)
+            key = (size, pixels, "keep" if behind is None else behind.key)
             if key not in self._likenesses:
-                likeness = self._make_likeness(size, pixels=pixels)
+                likeness = self._make_likeness(size, pixels, behind)
                 if likeness.portrait is not None:
                     self.engine.warm_up(likeness.portrait)
                 self._likenesses[key] = likeness
@@ -179,7 +302,9 @@ class Avatar:
                 self._likenesses.popitem(last=False)
             return self._likenesses[key]
 
-    def _make_likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+    def _make_likeness(
+        self, size: int | None, pixels: bool, background: Background | None
+    ) -> Likeness:
         photo = self.identity.photos[0]
         if not pixels:
             height, width = photo.image.shape[:2]
@@ -187,8 +312,12 @@ class Avatar:
             return Likeness.of(self.engine.rig, face)
         if self._portrait is None:
             photos = [(photo.image, photo.face) for photo in self.identity.photos]
-            self._portrait = self.engine.prepare(photos)
+            self._portrait = self.engine.prepare(photos, self.identity.deltas)
         portrait = self._portrait if size is None else self._portrait.resized(size)
+        if background is not None:
+            if self._mask is None:
+                self._mask = self.engine.person_mask(photo.image, photo.face)
+            portrait = background.behind(portrait, self._mask)
         face = Face(portrait.landmarks, portrait.expression)
         return Likeness.of(self.engine.rig, face, portrait)
 
@@ -212,3 +341,21 @@ def _photo(source: ImageSource, face: int | None, engine: Engine, k: int) -> Pho
     else:
         image = load_image(source)
     return Photo.of(image, engine.find_face(image, face=face, name=name), data)
+
+
+def _more_faces(
+    pictures: ImageSource | Sequence[ImageSource], face: int | None, engine: Engine
+) -> PersonFaces | None:
+    """The faces of photos, or of a video where its path is given; None where nothing is."""
+    if isinstance(pictures, str | os.PathLike):
+        try:
+            photos = [_photo(pictures, face, engine, 0)]
+        except ImageError:
+            if not Path(pictures).is_file():
+                raise
+            return faces_of_video(pictures, engine)
+    elif isinstance(pictures, list | tuple):
+        photos = [_photo(picture, face, engine, k) for k, picture in enumerate(pictures)]
+    else:
+        photos = [_photo(cast(ImageSource, pictures), face, engine, 0)]
+    return PersonFaces.of([(p.image, p.face) for p in photos]) if photos else None

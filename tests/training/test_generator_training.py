@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +19,21 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import InputError
+from avatar.errors import ConfigError, DependencyError, InputError
 from avatar.face import FaceRig, MediaPipeDetector
 from avatar.generator import Generator
+from avatar.generator.episodes import paint
 from avatar.generator.networks import PartGenerator
 from avatar.media import VideoWriter, load_image
 from avatar.motion import Retargeter
+from avatar.training.board import Board
 from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
 from avatar.training.episodes import EpisodeSampler
 from avatar.training.faces import CROP, FaceClips, write_folder
-from avatar.training.generator import PARTS, Settings, Trainer, evaluate, run
+from avatar.training.generator import PARTS, Settings, Trainer, Until, evaluate, run
+from avatar.training.generator import _parser as parser
+from avatar.training.generator import _settings as read_settings
+from avatar.training.losses import detail_loss, region_weights, steadiness_loss
 from avatar.training.perceptual import PerceptualFeatures
 from avatar.types import ARKIT_NAMES
 
@@ -85,7 +95,12 @@ def unseen(folder: Path) -> FaceClips:
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PerceptualFeatures]:
+def networks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="module")
+def networks(networks_folder: Path) -> dict[str, PerceptualFeatures]:
     """Perceptual networks with a few random channels, in files like the real ones."""
     random, made = np.random.default_rng(0), {}
     kernels = {"vgg16": [3] * 8, "alexnet": [11, 5, 3, 3, 3]}
@@ -98,7 +113,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PerceptualFe
             arrays[f"bias{k}"] = random.normal(0, 0.1, 6).astype(np.float16)
         for k in range(5):
             arrays[f"linear{k}"] = random.random(6).astype(np.float16)
-        path = tmp_path_factory.mktemp("networks") / f"{net}.npz"
+        path = networks_folder / f"{net}.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]
         made[net] = PerceptualFeatures(net, path)
     return made
@@ -177,9 +192,9 @@ def test_steps_move_the_weights(
     model, smooth, judge = weights(one.model), weights(one.smooth), weights(one.judge)
     losses = [one.step() for _ in range(3)]
     assert all(math.isfinite(value) for step in losses for value in step.values())
-    names = {"pixel", "perceptual"}
+    names = {"pixel", "perceptual", "detail"}
     judged = settings is JUDGED
-    assert losses[0].keys() == names | (
+    assert losses[0].keys() - {"steadiness"} == names | (
         {"adversarial", "matching", "person", "judge"} if judged else set()
     )
     assert one.samples == 6
@@ -207,6 +222,65 @@ def test_a_stopped_run_goes_on_to_the_same_result(
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+class Killed(Exception):  # noqa: N818
+    """Stands for a process that is gone."""
+
+
+def test_a_run_killed_at_any_point_goes_on_to_the_same_result(
+    clips: FaceClips, unseen: FaceClips, networks: dict[str, PerceptualFeatures], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    until = Until(math.inf, steps=4, save_every=math.inf, save_steps=2)
+    sheet = torch.zeros(1, 4, 3, 8, 8)
+    monkeypatch.setattr("avatar.training.generator.evaluate", lambda *_: ({}, sheet))
+    (tmp_path / "through").mkdir()
+    through = trainer("eye", clips, networks, JUDGED)
+    run(through, unseen, networks["alexnet"], tmp_path / "through", until)
+    expected = torch.load(tmp_path / "through" / "last.pt", weights_only=False)
+
+    step, save = Trainer.step, torch.save
+    for moment in range(1, 4):
+        out = tmp_path / f"killed_{moment}"
+        out.mkdir()
+        steps = iter(range(1, 5))
+
+        def stopped(one: Trainer, left: Iterator[int] = steps, moment: int = moment) -> Any:
+            if next(left) > moment:
+                raise Killed
+            return step(one)
+
+        def torn(state: Any, path: Path, moment: int = moment) -> None:
+            save(state, path)
+            if moment == 2 and path.name == "new.pt":
+                raise Killed  # written, and not yet renamed
+
+        monkeypatch.setattr(Trainer, "step", stopped)
+        monkeypatch.setattr(torch, "save", torn)
+        with pytest.raises(Killed):
+            run(trainer("eye", clips, networks, JUDGED), unseen, networks["alexnet"], out, until)
+        monkeypatch.setattr(Trainer, "step", step)
+        monkeypatch.setattr(torch, "save", save)
+        again = trainer("eye", clips, networks, JUDGED)
+        if (out / "last.pt").exists():
+            again.restore(torch.load(out / "last.pt", weights_only=False))
+        run(again, unseen, networks["alexnet"], out, until)
+        ended = torch.load(out / "last.pt", weights_only=False)
+        assert ended["samples"] == expected["samples"] == 8
+        for name in ("model", "smooth", "judge"):
+            assert all(torch.equal(ended[name][k], expected[name][k]) for k in ended[name])
+
+
+def test_a_run_does_not_go_on_with_other_settings_or_another_number_of_processes(
+    clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    state = trainer("eye", clips, networks, QUIET).state()
+    with pytest.raises(InputError, match="judge_after"):
+        trainer("eye", clips, networks, JUDGED).restore(state)
+    state["random"] = state["random"] * 2
+    with pytest.raises(InputError, match="2 processes"):
+        trainer("eye", clips, networks, QUIET).restore(state)
+
+
 def test_the_seed_decides_the_run(
     clips: FaceClips, networks: dict[str, PerceptualFeatures]
 ) -> None:
@@ -220,8 +294,16 @@ def test_the_loss_falls_on_a_few_faces(
     clips: FaceClips, networks: dict[str, PerceptualFeatures]
 ) -> None:
     one = trainer("eye", clips, networks, Settings(batch=4, judge_after=10**9, rate=1e-3))
-    losses = [one.step()["pixel"] for _ in range(24)]
-    assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:3])
+    episode = EpisodeSampler(clips, PARTS["eye"][0], seed=8).draw(8, 2, augment=False)
+
+    def apart() -> float:
+        with torch.no_grad():
+            return float((paint(one.model, episode)[0] - episode.target).abs().mean())
+
+    before = apart()
+    for _ in range(24):
+        one.step()
+    assert apart() < 0.9 * before
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -242,7 +324,7 @@ def test_a_run_leaves_a_log_a_sheet_a_checkpoint_and_weights(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     one = trainer("eye", clips, networks, JUDGED)
-    run(one, unseen, networks["alexnet"], tmp_path, stop_at=time.monotonic(), save_every=1e9)
+    run(one, unseen, networks["alexnet"], tmp_path, Until(time.monotonic(), save_every=1e9))
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["samples"] == 2
     assert {"pixel", "judge", "ratio", "seconds"} <= line.keys()
@@ -277,3 +359,128 @@ def test_the_judge_is_content_when_it_tells_true_from_painted() -> None:
     assert hinge_discriminator(-score, score) == 5
     assert feature_matching([score], [score]) == 0
     assert feature_matching([score], [score + 2]) == 2
+
+
+def test_neighbours_follow_each_other_and_are_changed_alike(clips: FaceClips) -> None:
+    sampler = EpisodeSampler(clips, PARTS["mouth"][0], seed=2)
+    episode = sampler.draw(6, 2, neighbours=True)
+    assert episode.target.shape[0] == 6
+    first, second = episode.source_patches[0::2], episode.source_patches[1::2]
+    assert torch.equal(first, second)
+    apart = (episode.target[0::2] - episode.target[1::2]).abs().mean((1, 2, 3))
+    assert (apart > 0).all()
+    assert (episode.person[0::2] == episode.person[1::2]).all()
+
+
+def test_frames_that_were_made_are_sources_but_no_targets(clips: FaceClips) -> None:
+    filmed = np.zeros(len(clips.frames), bool)
+    filmed[[0, FRAMES + 3]] = True
+    sampler = EpisodeSampler(replace(clips, filmed=filmed), PARTS["mouth"][0], seed=2)
+    targets, sources, chosen = sampler.choose(40, 2)
+    assert set(targets.tolist()) == {0, FRAMES + 3}
+    assert len(np.unique(sources)) > 4
+    assert all(sampler._next(t, c) == t for t, c in zip(targets, chosen, strict=True))
+
+
+def test_paint_that_changes_as_the_truth_does_is_steady() -> None:
+    target = torch.rand(4, 3, 8, 8)
+    assert float(steadiness_loss(target + 0.3, target)) == pytest.approx(0, abs=1e-6)
+    flicker = target + torch.tensor([0.3, -0.3, 0.3, -0.3]).view(4, 1, 1, 1)
+    assert float(steadiness_loss(flicker, target)) == pytest.approx(0.6, abs=1e-5)
+
+
+def test_pixels_inside_the_lips_weigh_most(clips: FaceClips) -> None:
+    episode = EpisodeSampler(clips, PARTS["mouth"][0], seed=2).draw(2, 1, augment=False)
+    weights = region_weights(episode.outlines, 4.0, 0.5)
+    assert weights.shape == (2, 1, 192, 192)
+    assert set(weights.unique().tolist()) <= {1.0, 1.5, 5.0, 5.5}
+    assert float(weights[:, 0, 0, 0].max()) == 1.0
+    ring = episode.numbers[:, :40].view(2, 20, 2).mean(1)
+    for row, (x, y) in enumerate(((ring + 1) * 95.5).round().long().tolist()):
+        assert float(weights[row, 0, y, x]) >= 5.0
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_detail_is_compared_about_the_opening_alone(
+    part: str, clips: FaceClips, networks: dict[str, PerceptualFeatures]
+) -> None:
+    where, _ = PARTS[part]
+    episode = EpisodeSampler(clips, where, seed=2).draw(2, 1, augment=False)
+    vgg, random = networks["vgg16"], np.random.default_rng(0)
+    assert float(detail_loss(episode.target, episode, where, vgg, random)) == 0
+    border = episode.target.clone()
+    border[..., : where.size // 12, :] += 1.0
+    assert float(detail_loss(border, episode, where, vgg, random)) == 0
+    assert float(detail_loss(episode.target + 0.2, episode, where, vgg, random)) > 0
+
+
+def test_settings_come_from_a_file_and_options_win(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"batch": 4, "rate": 0.001}')
+    given = ["--part", "eye", "--data", "x", "--out", "y", "--networks", "z", "--config", str(path)]
+    settings = read_settings(parser().parse_args([*given, "--rate", "0.002"]))
+    assert settings == Settings(batch=4, rate=0.002)
+    path.write_text('{"bacth": 4}')
+    with pytest.raises(ConfigError, match="did you mean 'batch'"):
+        read_settings(parser().parse_args(given))
+    path.write_text("batch: 4")
+    with pytest.raises(ConfigError, match=r"settings\.json"):
+        read_settings(parser().parse_args(given))
+    for wrong in ({"batch": 3}, {"precision": "fp8"}, {"shots": 0}):
+        with pytest.raises(ConfigError):
+            Settings(**wrong)  # type: ignore[arg-type]
+
+
+CHECKED = """
+from avatar.training import generator
+
+save = generator._save
+
+def checked(trainer, out):
+    sums = [float(value.detach().double().sum()) for value in trainer.model.parameters()]
+    everywhere = trainer.ranks.gather(sums)
+    assert len(everywhere) == 2 and everywhere[0] == everywhere[1]
+    drawn = trainer.ranks.gather(int(trainer.sampler.random.integers(2**40)))
+    assert drawn[0] != drawn[1]
+    assert trainer.ranks.agree(trainer.ranks.first, "cpu")
+    save(trainer, out)
+
+generator._save = checked
+generator.main()
+"""
+
+
+def test_two_processes_train_one_model_on_different_batches(
+    folder: Path, networks: dict[str, PerceptualFeatures], networks_folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "checked.py"
+    script.write_text(CHECKED)
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    launch += ["--rdzv-endpoint", "localhost:0", str(script)]
+    options = {
+        "part": "eye", "data": folder, "networks": networks_folder, "out": tmp_path / "run",
+        "batch": 2, "judge-after": 0, "steps": 2, "save-steps": 1, "device": "cpu",
+    }  # fmt: skip
+    arguments = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, *launch, *arguments],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [line["samples"] for line in lines] == [4, 8]
+    assert len(torch.load(tmp_path / "run" / "last.pt", weights_only=False)["random"]) == 2
+
+
+def test_event_files_for_tensorboard(tmp_path: Path) -> None:
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(DependencyError, match="tensorboard"):
+            Board(tmp_path)
+        return
+    board = Board(tmp_path)
+    board.write(3, {"pixel": 0.5, "clip": "x"}, torch.zeros(2, 4, 3, 8, 8))
+    board.close()
+    assert any(path.stat().st_size for path in tmp_path.iterdir())

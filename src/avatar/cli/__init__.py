@@ -18,10 +18,13 @@ from typing import Annotated, TextIO
 import typer
 
 import avatar
+from avatar.cli.advise import advise
 from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
 from avatar.cli.evaluate import evaluate
+from avatar.cli.mimic import mimic
 from avatar.cli.motion import motion
+from avatar.cli.personalize import personalize
 from avatar.cli.serve import serve
 from avatar.cli.speak import create, speak
 from avatar.cli.train import train
@@ -34,7 +37,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, motion, serve, bench, doctor):
+for _command in (
+    speak, mimic, create, personalize, advise, motion, serve, bench, doctor
+):  # fmt: skip
     app.command()(_command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

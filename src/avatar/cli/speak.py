@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avatar.cli import _style
-from avatar.cli._common import FACE, JSON, progress_bar
-from avatar.errors import ConfigError
-
-if TYPE_CHECKING:
-    from avatar.avatar import Avatar
+from avatar.cli._common import FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
 
 
 def speak(
@@ -27,19 +22,9 @@ def speak(
         ),
     ],
     # Text, since a Path forgets the trailing slash that asks for pictures.
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="The video file to write; FOLDER/ for numbered PNG files and the sound.",
-        ),
-    ],
+    output: Annotated[str, OUTPUT],
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
-    size: Annotated[
-        int | None, typer.Option(help="Longer side in pixels; the photo's own by default.")
-    ] = None,
+    size: Annotated[int | None, SIZE] = None,
     seed: Annotated[int, typer.Option(help="Of blinks, glances and head motion.")] = 0,
     emotion: _style.Emotion = None,
     intensity: _style.Intensity = 1.0,
@@ -48,10 +33,15 @@ def speak(
     gaze: _style.Gaze = None,
     gain: _style.Gain = None,
     offset: _style.Offset = None,
+    background: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|blur|alpha|#RRGGBB|IMAGE",
+            help="What is seen behind the person; alpha needs .webm, .mov or FOLDER/.",
+        ),
+    ] = "keep",
     face: Annotated[int | None, FACE] = None,
-    saved: Annotated[
-        Path | None, typer.Option("--avatar", help="An .avatar file, instead of photos.")
-    ] = None,
+    saved: Annotated[Path | None, SAVED] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a video of the person saying the sound."""
@@ -66,18 +56,10 @@ def speak(
         gain=gain,
         offset=offset,
     )
-    person = _person(photos, face, saved)
-    clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style)
-    with progress_bar(quiet=as_json) as progress:
-        path = clip.save(output, progress=progress)
-    seconds = time.perf_counter() - begun
-    if as_json:
-        result = {"output": str(path), **asdict(clip.info), "seconds_taken": round(seconds, 3)}
-        print(json.dumps(result))
-    else:
-        info = clip.info
-        made = f"{info.duration_seconds:.1f} s, {info.width}×{info.height} at {info.fps:g} fps"
-        print(f"{path}: {made}, made in {seconds:.1f} s")
+    needed = "a sound file: avatar speak PHOTO AUDIO -o OUT.mp4"
+    person = person_of(photos, face, saved, beside=needed)
+    clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style, background=background)
+    save_clip(clip, output, begun=begun, as_json=as_json)
 
 
 def create(
@@ -107,15 +89,3 @@ def create(
         print(json.dumps({"output": str(path), "photos": len(photos), "consent": consent}))
     else:
         print(f"{path}: {path.stat().st_size / 1024:.0f} KB, {len(photos)} photo(s)")
-
-
-def _person(photos: list[Path], face: int | None, saved: Path | None) -> Avatar:
-    from avatar.avatar import Avatar
-
-    if saved is not None and photos:
-        raise ConfigError("give either photos or --avatar, not both")
-    if saved is not None:
-        return Avatar.load(saved)
-    if not photos:
-        raise ConfigError("give a photo and a sound file: avatar speak PHOTO AUDIO -o OUT.mp4")
-    return Avatar.from_images(photos, face=face)

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from avatar.generator.networks import SLOPE, AdaBlocks, AdaConv, Decoder
-from avatar.ops import Chain, Dense, Link
+from avatar.ops import Chain, Dense, Link, faded_shuffle
 from avatar.types import FloatArray
 
 _SHOWN = 12
 """Channels of the first map that show the patch."""
 
 
-class ChainedDecoder:
-    """Answers as ``decoder.answer`` does, but for rounding; takes the patches as bytes.
+class ChainedDecoder(nn.Module):
+    """Says what ``decoder`` does, but for rounding; it is given float32, and cannot learn any more.
 
     Args:
         decoder: to copy; it is not changed.
@@ -24,7 +24,8 @@ class ChainedDecoder:
     """
 
     def __init__(self, decoder: Decoder, size: int, dtype: torch.dtype) -> None:
-        self.border = decoder.border
+        super().__init__()
+        self._border = decoder.border
         self._shape_code = [
             _dense(layer) for layer in decoder.shape_code if isinstance(layer, nn.Linear)
         ]
@@ -57,20 +58,21 @@ class ChainedDecoder:
         plan.links.append(Link(to_rgb.weight, x0, bias=to_rgb.bias))
         self._chain = Chain(plan.maps, plan.links, dtype=dtype, negative_slope=SLOPE)
 
-    def answer(
+    def forward(
         self,
-        patches: Tensor,  # [B, 3, S, S] uint8
+        warped: Tensor,  # [B, 3, S, S] in [-1, 1]
         outlines: Tensor,  # [B, outlines, S/2, S/2]
         numbers: Tensor,  # [B, numbers]
         style: Tensor,  # [1, style]
         features: Tensor,  # [B, features, S/4, S/4]
-    ) -> list[Tensor]:  # B × [12, S/2, S/2] float32
-        answers = []
-        for k, patch in enumerate(patches):
+    ) -> Tensor:  # [B, 3, S, S]
+        """As ``Decoder.forward``."""
+        residuals = []
+        for k, picture in enumerate(warped):
             inputs = {(0, _SHOWN): outlines[k], self._carried: features[k]}
-            styles = self._styles(numbers[k], style[0])
-            answers.append(self._chain(inputs, styles, picture=patch))
-        return answers
+            answer = self._chain(inputs, self._styles(numbers[k], style[0]), picture=picture)
+            residuals.append(faded_shuffle(answer, outlines[k, self._border]))
+        return torch.stack(residuals)
 
     def _styles(self, numbers: Tensor, style: Tensor) -> Tensor:
         first, second = self._shape_code

@@ -4,22 +4,26 @@ know.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from copy import deepcopy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.errors import InputError, WeightsError
 from avatar.generator.chained import ChainedDecoder
+from avatar.generator.deltas import Deltas
 from avatar.generator.networks import Decoder, PartConfig, PartGenerator, channels_last
 from avatar.generator.packed import packed
-from avatar.generator.painting import Painting, cut, describe_all, in_range
+from avatar.generator.painting import Painting, cut, describe_all
 from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
+from avatar.generator.views import View, in_the_light_of
 from avatar.generator.warping import inter_ocular, landmark_flow_over_grid
 from avatar.ops import Layer, compose, native_status
 from avatar.types import Face, FloatArray, ImageArray
@@ -30,15 +34,26 @@ GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), (RIGHT_EYE_PART, LEFT_EYE_PART
 
 
 class Generator:
-    """The networks of all parts on one device. Immutable, shared by every session."""
+    """The networks of all parts on one device. Immutable, shared by every session.
 
-    def __init__(self, networks: dict[str, PartGenerator], device: str = "cpu") -> None:
+    Attributes:
+        networks: of each part, in float32 on the CPU; what a person's own changes begin from.
+        weights_sha256: of the file they were read from; empty if they came from none.
+    """
+
+    def __init__(
+        self, networks: dict[str, PartGenerator], device: str = "cpu", *, weights_sha256: str = ""
+    ) -> None:
         self.device = device
-        self.dtype = _fast_dtype(device)
-        self._embedders = {name: n.embedder.to(device).eval() for name, n in networks.items()}
+        # AMX is faster still, and only oneDNN uses it.
+        self._chained = self._on_cpu and native_status().built and not _has_amx()
+        self.dtype = torch.float32 if self._chained else _fast_dtype(device)
+        self.networks = networks
+        self.weights_sha256 = weights_sha256
         for network in networks.values():
-            network.requires_grad_(False)
-        self._decoders = {name: self._decoder(name, n) for name, n in networks.items()}
+            network.requires_grad_(False).eval()
+        self._embedders = {n: deepcopy(net.embedder).to(device) for n, net in networks.items()}
+        self._decoders = {n: self._ready(n, net.decoder) for n, net in networks.items()}
 
     @classmethod
     def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
@@ -57,39 +72,77 @@ class Generator:
             raise WeightsError(
                 f"generator weights hold unknown parts: {', '.join(sorted(strangers))}"
             )
-        return cls({name: _network(name, sizes[name], tensors) for name in sizes}, device)
+        networks = {name: _network(name, sizes[name], tensors) for name in sizes}
+        return cls(networks, device, weights_sha256=str(config["sha256"]))
 
     @torch.inference_mode()
-    def prepare(self, photos: list[tuple[ImageArray, Face]]) -> Portrait:
-        """Embed a person from one or more photos; the first is the one that will be drawn.
+    def prepare(
+        self, photos: list[tuple[ImageArray, Face]], deltas: Deltas | None = None
+    ) -> Portrait:
+        """Embed a person from one or more photos; the first is the one that will be drawn, the
+        others show what it does not (``views``).
+
+        Args:
+            photos: pictures of one person with the face in each.
+            deltas: the person's own changes of the decoders. Those that were learnt on other
+                weights are left out, with a warning.
 
         Raises:
             InputError: no photo was given.
+            WeightsError: the deltas do not fit.
         """
         if not photos:
             raise InputError("at least one photo is needed")
-        styles: dict[str, list[Tensor]] = {}
-        features: dict[str, Tensor] = {}
-        for image, face in photos:
-            points = torch.from_numpy(face.landmarks.points[None, :, :2])
-            near, scale = near_copy(image, float(inter_ocular(points)))
-            near_points = (points + 0.5) * scale - 0.5
-            for group in GROUPS:
-                name, size = group[0].name, group[0].size
-                places = [Placement.of(part, near_points) for part in group]
-                patches = in_range(cut(near.float(), [place.grid() for place in places], size))
-                outlines, _ = describe_all(group, near_points, places)
-                style, feature = self._embedders[name](
-                    patches.to(self.device), outlines.to(self.device)
-                )
-                styles.setdefault(name, []).append(style)
-                features.setdefault(name, feature)
+        views = [self._look_at(image, face) for image, face in photos]
+        first = views[0]
         image, face = photos[0]
-        return Portrait.of(
+        portrait = Portrait.of(
             image, face.landmarks, face.expression,
-            styles={name: torch.stack(values).mean(0) for name, values in styles.items()},
-            features=features,
+            styles={name: view.style for name, (view, _) in first.items()},
+            features={name: view.features for name, (view, _) in first.items()},
+            views=_in_one_light(views) if len(views) > 1 else None,
         )  # fmt: skip
+        return portrait if deltas is None else self._personal(portrait, deltas)
+
+    def _personal(self, portrait: Portrait, deltas: Deltas) -> Portrait:
+        """The portrait with the person's own decoders."""
+        if deltas.weights_sha256 != self.weights_sha256:
+            warnings.warn(
+                "this avatar was personalised for other generator weights, so it is drawn without "
+                "what was learnt then; personalise it again",
+                stacklevel=2,
+            )
+            return portrait
+        return replace(
+            portrait,
+            styles={name: deltas.style(name, style) for name, style in portrait.styles.items()},
+            views={
+                name: tuple(replace(view, style=deltas.style(name, view.style)) for view in views)
+                for name, views in portrait.views.items()
+            },
+            decoders={
+                name: self._ready(name, deltas.merged(name, self.networks[name].decoder))
+                for name in self.networks.keys() & deltas.parts
+            },
+        )
+
+    def _look_at(self, image: ImageArray, face: Face) -> dict[str, tuple[View, Tensor]]:
+        """What one photo shows of each group, and its outlines."""
+        points = torch.from_numpy(face.landmarks.points[None, :, :2])
+        near, scale = near_copy(image, float(inter_ocular(points)))
+        near_points = (points + 0.5) * scale - 0.5
+        seen: dict[str, tuple[View, Tensor]] = {}
+        for group in GROUPS:
+            name, size = group[0].name, group[0].size
+            places = [Placement.of(part, near_points) for part in group]
+            patches = cut(near.float(), [place.grid() for place in places], size)
+            outlines, _ = describe_all(group, near_points, places)
+            style, features = self._embedders[name](
+                patches.to(self.device), outlines.to(self.device)
+            )
+            there = torch.cat([place.to_patch(near_points) for place in places])
+            seen[name] = View(patches, there, features, style), outlines
+        return seen
 
     def render(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
         """Draw the person with the face at ``landmarks``.
@@ -98,9 +151,15 @@ class Generator:
             landmarks: ``[478, 3]`` float32 pixels of ``portrait.photo``.
 
         Returns:
-            ``[H, W, 3]`` uint8 RGB, the photo with the face moved; the caller's own.
+            ``[H, W, 3]`` uint8 RGB, the photo with the face moved; the caller's own. Four channels
+            where the portrait's background is transparent.
         """
         return self.render_many([(portrait, landmarks)])[0]
+
+    @torch.inference_mode()
+    def warp(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
+        """As ``render``, without paint: what painting is measured against."""
+        return _Scene(portrait, landmarks).draw()
 
     @torch.inference_mode()
     def render_many(self, wanted: Sequence[tuple[Portrait, FloatArray]]) -> list[ImageArray]:
@@ -114,17 +173,20 @@ class Generator:
         for group in GROUPS:
             found = [(scene, scene.painting(group)) for scene in scenes]
             painted = [(scene, painting) for scene, painting in found if painting is not None]
-            name = group[0].name
-            answers = self._decode(name, [painting for _, painting in painted])
-            for (scene, painting), answer in zip(painted, answers, strict=True):
-                scene.layers.extend(painting.layers(answer, self._decoders[name].border))
+            residuals = self._decode(group[0].name, [painting for _, painting in painted])
+            for (scene, painting), residual in zip(painted, residuals, strict=True):
+                scene.layers.extend(painting.layers(residual))
         return [scene.draw() for scene in scenes]
 
-    def _decoder(self, name: str, network: PartGenerator) -> Decoder | ChainedDecoder:
-        if self._on_cpu and native_status().built and not _multiplies_tiles():
-            return ChainedDecoder(network.decoder, _group(name)[0].size, self.dtype)
-        decoder = channels_last(network.decoder.to(self.device, self.dtype)).eval()
-        return packed(decoder, *self._example(name, network.config)) if self._on_cpu else decoder
+    def _ready(self, name: str, decoder: nn.Module) -> nn.Module:
+        """A copy of a decoder as this device runs it."""
+        if self._chained:
+            assert isinstance(decoder, Decoder)
+            return ChainedDecoder(decoder, _group(name)[0].size, _fast_dtype(self.device))
+        fast = channels_last(deepcopy(decoder).to(self.device, self.dtype)).eval()
+        if not self._on_cpu:
+            return fast
+        return packed(fast, *self._example(name, self.networks[name].config))
 
     def _example(self, name: str, config: PartConfig) -> list[Tensor]:
         """Arguments of a decoder for the parts of one person."""
@@ -143,30 +205,33 @@ class Generator:
     def _on_cpu(self) -> bool:
         return torch.device(self.device).type == "cpu"
 
-    def _decode(self, name: str, paintings: list[Painting]) -> list[Sequence[Tensor]]:
-        """The answers ``[12, S/2, S/2]`` float32 to the parts of each painting, on the CPU."""
+    def _decode(self, name: str, paintings: list[Painting]) -> list[Tensor]:
+        """The residual ``[parts, 3, S, S]`` float32 of each painting, on the CPU."""
         if not paintings:
             return []
-        decoder = self._decoders[name]
-        if isinstance(decoder, ChainedDecoder):
-            return [decoder.answer(p.patches, *p.told) for p in paintings]
-        told = [[x.to(self.device, self.dtype) for x in (p.warped, *p.told)] for p in paintings]
-        if self._on_cpu:
-            return [list(decoder.answer(*one).float()) for one in told]
+        shared = self._decoders[name]
+        decoders = [shared if one.decoder is None else one.decoder for one in paintings]
         counts = [len(painting.group) for painting in paintings]
+        told = [[x.to(self.device, self.dtype) for x in painting.told] for painting in paintings]
+        if self._on_cpu:
+            return [decoder(*one).float() for decoder, one in zip(decoders, told, strict=True)]
         for one, count in zip(told, counts, strict=True):
             one[_STYLE] = one[_STYLE].expand(count, -1)
-        together = [torch.cat(tensors) for tensors in zip(*told, strict=True)]
-        answers = decoder.answer(*together).float().cpu()
-        return [list(own) for own in torch.split(answers, counts)]
-
-
-_STYLE = 3
-"""Which of the decoder's arguments is the style: one for all parts of a person."""
+        residuals: dict[int, Tensor] = {}
+        for decoder in dict.fromkeys(decoders):
+            own = [k for k, its in enumerate(decoders) if its is decoder]
+            together = [torch.cat(tensors) for tensors in zip(*(told[k] for k in own), strict=True)]
+            answer = torch.split(decoder(*together).float().cpu(), [counts[k] for k in own])
+            residuals.update(zip(own, answer, strict=True))
+        return [residuals[k] for k in range(len(paintings))]
 
 
 def _group(name: str) -> tuple[Part, ...]:
     return next(group for group in GROUPS if group[0].name == name)
+
+
+_STYLE = 3
+"""Which of the decoder's arguments is the style: one for all parts of a person."""
 
 
 class _Scene:
@@ -179,9 +244,10 @@ class _Scene:
         self.target = torch.from_numpy(points)
         self.layers: list[Layer] = []
         flow = landmark_flow_over_grid(
-            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points, inter_ocular(portrait.points)
-        )
-        self.positions = torch.addcmul(nodes, portrait.hold[0], flow)
+            nodes[0, 0], nodes[1, :, 0], self.target, portrait.points,
+            inter_ocular(portrait.points), portrait.head.moved(landmarks),
+        )  # fmt: skip
+        self.positions = portrait.shown_from(flow)
 
     def painting(self, group: tuple[Part, ...]) -> Painting | None:
         return Painting.of(group, self.portrait, self.target, self.positions)
@@ -189,8 +255,23 @@ class _Scene:
     def draw(self) -> ImageArray:
         portrait = self.portrait
         photo = portrait.planes[0].permute(1, 2, 0)
-        image: ImageArray = compose(photo, self.positions, portrait.region, self.layers).numpy()
-        return image
+        image = compose(photo, self.positions, portrait.region, self.layers)
+        if portrait.cutout is not None:
+            image = portrait.cutout.lay(image, self.positions, portrait.region)
+        drawn: ImageArray = image.numpy()
+        return drawn
+
+
+def _in_one_light(seen: list[dict[str, tuple[View, Tensor]]]) -> dict[str, tuple[View, ...]]:
+    """The photos' views by group, all in the light of the first, on the CPU."""
+    lit: dict[str, tuple[View, ...]] = {}
+    for name, (first, outlines) in seen[0].items():
+        views = []
+        for view, own in (photo[name] for photo in seen):
+            patches = in_the_light_of(first.patches, outlines, view.patches, own)
+            views.append(View(patches, view.points, view.features.cpu(), view.style.cpu()))
+        lit[name] = tuple(views)
+    return lit
 
 
 def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> PartGenerator:
@@ -219,7 +300,6 @@ def _fast_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if probe._is_avx512_bf16_supported() else torch.float32
 
 
-def _multiplies_tiles() -> bool:
-    """Whether the CPU has AMX, for which oneDNN has kernels and this package has none."""
+def _has_amx() -> bool:
     probe: Any = torch.cpu
     return bool(probe._is_amx_tile_supported())

@@ -91,15 +91,26 @@ class Embedder(nn.Module):
         patches: Tensor,  # [B, 3, S, S] in [-1, 1]
         outlines: Tensor,  # [B, outlines, S/2, S/2]
     ) -> tuple[Tensor, Tensor]:  # style [B, style], features [B, features, S/4, S/4]
-        x = torch.cat([functional.pixel_unshuffle(patches, 2), outlines], 1)
-        x = functional.leaky_relu(self.stem(x), SLOPE)
-        x1 = functional.leaky_relu(self.mix1(functional.leaky_relu(self.down1(x), SLOPE)), SLOPE)
-        x2 = functional.leaky_relu(self.mix2(functional.leaky_relu(self.down2(x1), SLOPE)), SLOPE)
-        x3 = functional.leaky_relu(self.mix3(functional.leaky_relu(self.down3(x2), SLOPE)), SLOPE)
+        _, x1, x2, x3 = self.trunk(patches, outlines)
         coarse = functional.interpolate(x2, scale_factor=2.0, mode="bilinear")
         features = self.to_features(torch.cat([x1, coarse], 1))
-        pooled = torch.cat([x3.mean((2, 3)), x3.amax((2, 3))], 1)
-        return self.to_style(pooled), features
+        return self.style(x3), features
+
+    def trunk(self, patches: Tensor, outlines: Tensor) -> list[Tensor]:
+        """What is seen at half the resolution and the three halvings below."""
+        x = torch.cat([functional.pixel_unshuffle(patches, 2), outlines], 1)
+        seen = [functional.leaky_relu(self.stem(x), SLOPE)]
+        for down, mix in (
+            (self.down1, self.mix1), (self.down2, self.mix2), (self.down3, self.mix3)
+        ):  # fmt: skip
+            x = functional.leaky_relu(down(seen[-1]), SLOPE)
+            seen.append(functional.leaky_relu(mix(x), SLOPE))
+        return seen
+
+    def style(self, coarsest: Tensor) -> Tensor:
+        """The style vector from the last of what ``trunk`` gives."""
+        style: Tensor = self.to_style(torch.cat([coarsest.mean((2, 3)), coarsest.amax((2, 3))], 1))
+        return style
 
 
 class AdaConv(nn.Module):
@@ -178,14 +189,6 @@ class Decoder(nn.Module):
         style: Tensor,  # [B, style]
         features: Tensor,  # [B, features, S/4, S/4] warped to the wanted shape
     ) -> Tensor:  # [B, 3, S, S]: residual, zero away from the border
-        answer = self.answer(warped, outlines, numbers, style, features)
-        window = paint_window(outlines[:, self.border : self.border + 1])
-        return functional.pixel_shuffle(answer, 2) * window
-
-    def answer(
-        self, warped: Tensor, outlines: Tensor, numbers: Tensor, style: Tensor, features: Tensor
-    ) -> Tensor:  # [B, 12, S/2, S/2]: the residual of the whole patch, each pixel four of it
-        """``forward`` but for its last step, which ``ops.paint`` takes in one with the blending."""
         code = functional.leaky_relu(style + self.shape_code(numbers), SLOPE)
         styles = iter(self.to_styles(code).float().split(self.style_widths, dim=1))
         x0 = self.stem(torch.cat([functional.pixel_unshuffle(warped, 2), outlines], 1), styles)
@@ -195,8 +198,8 @@ class Decoder(nn.Module):
         x = self.up3(x3, styles, residual=x2)
         x = self.high(self.up2(x, styles, residual=x1), styles)
         x = self.last(self.up1(x, styles, residual=x0), styles)
-        rgb: Tensor = self.to_rgb(x)
-        return rgb
+        residual = functional.pixel_shuffle(self.to_rgb(x), 2)
+        return residual * paint_window(outlines[:, self.border : self.border + 1])
 
 
 def paint_window(border: Tensor) -> Tensor:  # [B, 1, h, w] -> [B, 1, 2h, 2w] in 0..1

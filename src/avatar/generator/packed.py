@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +41,7 @@ class PackedConv(nn.Module):
         return y
 
 
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def packed(network: ModuleT, *example: Tensor) -> ModuleT:
+def packed(network: nn.Module, *example: Tensor) -> nn.Module:
     """A copy of ``network`` whose convolutions are packed; ``network`` where oneDNN is missing.
 
     Args:

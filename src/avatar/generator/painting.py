@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
-from avatar.ops import Layer, paint, warp
+from avatar.generator.views import blend
+from avatar.ops import Layer, warp
+
+_OPENING_EDGE = 8.0
+"""Steepness of the edge inside which the photo's own pixels are given up."""
+
+_SOME_MORE = 7
+"""Pixels of a patch around the lips beyond which the edge is not seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +28,20 @@ class Painting:
         group: the parts.
         placements: where each lies, in pixels of the photo.
         shares: ``[parts]`` how much of the paint is laid on.
-        patches: ``[parts, 3, S, S]`` uint8, the warped photo.
-        told: the decoder's other arguments, a batch of the parts.
+        told: the decoder's arguments, a batch of the parts.
+        look: what the paint must keep to.
+        decoder: the person's own; None for the shipped one.
+        replaced: ``[parts, S, S]`` how much of the warped photo gives way to other photos; None
+            where they show nothing better.
     """
 
     group: tuple[Part, ...]
     placements: list[Placement]
     shares: Tensor
-    patches: Tensor
-    told: tuple[Tensor, Tensor, Tensor, Tensor]
+    told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    look: Look
+    decoder: nn.Module | None = None
+    replaced: Tensor | None = None
 
     @classmethod
     def of(
@@ -42,8 +54,9 @@ class Painting:
         """None where nothing need be painted."""
         name, size = group[0].name, group[0].size
         source = portrait.points
+        views = portrait.views.get(name, ())
         shares = torch.cat([share(part, target, source) for part in group])
-        if not shares.any():
+        if not views and not shares.any():
             return None
         placements = [Placement.of(part, target) for part in group]
         sources = [_in_photo(p.grid(size // 6), portrait, positions) for p in placements]
@@ -60,40 +73,67 @@ class Painting:
             (torch.cat(grids).to(features.device) + 1.0) * ((side - 1) / 2),
             (side, side),
         )
-        told = (outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, cut(portrait.near, near, size), told)
+        told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
+        look, decoder = portrait.look, portrait.decoders.get(name)
+        if views:
+            blended = blend(group, views, target, placements, outlines, (told[0], carried.cpu()))
+            if blended is not None:
+                told = (blended.warped, outlines, numbers, blended.style, blended.features)
+                return cls(group, placements, blended.shares, told, look, decoder, blended.replaced)
+        return cls(group, placements, shares, told, look, decoder) if shares.any() else None
 
-    @property
-    def warped(self) -> Tensor:
-        """The patches as the decoders know them, from -1 to 1."""
-        return in_range(self.patches)
+    def layers(self, residual: Tensor) -> list[Layer]:
+        """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``.
 
-    def layers(self, answers: Sequence[Tensor], border: int) -> list[Layer]:
-        """What to lay over the warped photo.
-
-        Args:
-            answers: of the decoder to each part, ``[12, S/2, S/2]`` float32.
-            border: which of the outlines encloses what it paints.
+        The answer is used up.
         """
-        layers = []
-        for k, part in enumerate(self.group):
-            outlines = self.told[0][k]
+        warped = self.told[0]
+        size = self.group[0].size
+        openings = [self._opening(k, part) for k, part in enumerate(self.group)]
+        for k, opening in enumerate(openings):
+            if opening is not None:
+                around = self._around_opening(k)
+                detail = self.look.detail((warped[k] + residual[k])[around])
+                residual[k][around] += opening[around] * detail
+        residual = self.look.keep(warped, residual)
+        paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
+        torch.mul(residual, 127.5 * self.shares.view(-1, 1, 1, 1), out=paint[:, :3])
+        for k, opening in enumerate(openings):
             # Nothing of the photo can be kept inside the lips: only the patch is shown.
-            opening = None if part.opening is None else outlines[part.outlines.index(part.opening)]
-            laid = paint(
-                answers[k], outlines[border], self.patches[k], opening, share=float(self.shares[k])
-            )
-            layers.append(Layer(laid, self.placements[k].to_index(part.size)))
-        return layers
+            given_up = None if opening is None else opening[0]
+            if self.replaced is not None:
+                own = self.replaced[k]
+                given_up = own if given_up is None else torch.maximum(given_up, own)
+            if given_up is not None:
+                paint[k, :3] += given_up * (warped[k] + 1.0) * 127.5
+                paint[k, 3] = given_up
+        maps = [place.to_index(size) for place in self.placements]
+        return [Layer(p, m) for p, m in zip(paint, maps, strict=True)]
+
+    def _opening(self, k: int, part: Part) -> Tensor | None:  # [1, S, S]
+        """Where nothing of the photo can be kept: there only the patch is shown."""
+        if part.opening is None:
+            return None
+        inside = self.told[1][k : k + 1, part.outlines.index(part.opening), None]
+        edge = torch.nn.functional.interpolate(
+            inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
+        )
+        return edge.clamp_(0.0, 1.0)[0]
+
+    def _around_opening(self, k: int) -> tuple[slice, slice, slice]:
+        """The rows and columns of a patch that the opening may reach, and some more."""
+        part = self.group[k]
+        assert part.opening is not None
+        lips = self.told[2][k].view(-1, 2)[[part.points.index(point) for point in part.opening]]
+        low, high = (((end + 1.0) * (part.size / 2)).int() for end in torch.aminmax(lips, dim=0))
+        left, top = (low - _SOME_MORE).clamp_min(0).tolist()
+        right, bottom = (high + _SOME_MORE).clamp_min(2 * _SOME_MORE).tolist()
+        return slice(None), slice(top, bottom), slice(left, right)
 
 
 def cut(image: Tensor, grids: list[Tensor], size: int) -> Tensor:
-    """The patches of ``image`` under ``grids``, ``[n, 3, size, size]``."""
-    return torch.cat([warp(image, grid, (size, size)) for grid in grids])
-
-
-def in_range(patches: Tensor) -> Tensor:
-    """From 0 to 255 to -1 to 1."""
+    """The patches of ``image`` (0 to 255) under ``grids``, ``[n, 3, size, size]`` in [-1, 1]."""
+    patches = torch.cat([warp(image, grid, (size, size)) for grid in grids])
     return patches.float().div_(127.5).sub_(1.0)
 
 

@@ -60,6 +60,11 @@ class Part:
     lids: tuple[int, int] | None = None
     mirrored: bool = False
 
+    @property
+    def likeness(self) -> tuple[int, ...]:
+        """Landmarks by which two states of the part are compared."""
+        return self.outlines[0] + self.outlines[1]
+
 
 MOUTH = Part(
     name="mouth", size=192, extent=0.65, anchor=(164,), anchor_at=(0.0, -0.42),

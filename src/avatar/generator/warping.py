@@ -131,14 +131,19 @@ def landmark_flow_over_grid(
     target: Tensor,  # [1, 478, 2] landmarks where they shall be
     source: Tensor,  # [1, 478, 2] landmarks where they are in the photo
     unit: Tensor,  # [1] inter-ocular distance in pixels
+    around: tuple[Tensor, Tensor] | None = None,  # [1, n, 2] each
 ) -> Tensor:  # [2, rows, columns]
     """``landmark_flow`` at the nodes (x, y) of an upright grid, many times faster.
 
-    Not differentiable.
+    ``around`` are more points, where they shall be and where they are in the photo; they count at
+    the coarse scales. Not differentiable.
     """
     scale = float(unit)
-    points = target[:, FLOW_POINTS] / scale
-    left_over = source[:, FLOW_POINTS] / scale - points
+    points, there = target[:, FLOW_POINTS], source[:, FLOW_POINTS]
+    if around is not None:
+        points, there = torch.cat([around[0], points], 1), torch.cat([around[1], there], 1)
+    points = points / scale
+    left_over = there / scale - points
     x, y = x / scale, y / scale
     steady, fine = slice(None, -IRISES), slice(-FINE, None)
     flow = x.new_zeros(2, len(y), len(x))

@@ -24,8 +24,11 @@ class VideoReader:
     with ``close``, or at the end of a ``with`` block. Each reader iterates once.
 
     Attributes:
+        name: what messages call it.
         fps: mean frames a second.
         size: ``(width, height)`` of the pictures, in pixels.
+        sound_begins_seconds: when its sound begins, on the clock of ``pts_seconds``; None where it
+            has no sound.
 
     Raises:
         VideoError: no such file, no picture track, or damaged.
@@ -37,20 +40,21 @@ class VideoReader:
     """
 
     def __init__(self, source: ByteSource) -> None:
-        self._name = source_name(source)
+        self.name = source_name(source)
         with ExitStack() as stack:
             file = stack.enter_context(opened(source, VideoError))
-            container = stack.enter_context(open_container(file, self._name, VideoError))
+            container = stack.enter_context(open_container(file, self.name, VideoError))
             if not container.streams.video:
-                raise VideoError(f"{self._name}: has no picture track; give a video")
+                raise VideoError(f"{self.name}: has no picture track; give a video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             self._frames = container.decode(stream)
             self._ahead = self._next()
             if self._ahead is None:
-                raise VideoError(f"{self._name}: has no frames; was it recorded completely?")
+                raise VideoError(f"{self.name}: has no frames; was it recorded completely?")
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else 25.0
+            self.sound_begins_seconds = _beginning(container.streams.audio)
             height, width = _upright(self._ahead).shape[:2]
             self.size = (width, height)
             self._stack = stack.pop_all()
@@ -85,8 +89,15 @@ class VideoReader:
             return next(self._frames, None)
         except av.FFmpegError as reason:
             raise VideoError(
-                f"{self._name}: the video is damaged or cut short ({reason}); export it again"
+                f"{self.name}: the video is damaged or cut short ({reason}); export it again"
             ) from None
+
+
+def _beginning(tracks: tuple[av.AudioStream, ...]) -> float | None:
+    if not tracks:
+        return None
+    start, base = tracks[0].start_time, tracks[0].time_base
+    return float(start * base) if start is not None and base is not None else 0.0
 
 
 def _upright(frame: av.VideoFrame) -> ImageArray:

@@ -2,8 +2,10 @@
 
 from avatar.motion.audio_to_face import AudioToFace, AudioToFaceState, MouthBlock
 from avatar.motion.curves import CURVES, curve_matrix
+from avatar.motion.driver import DriverSource, Seen, read_driver
 from avatar.motion.emotion import EMOTIONS
 from avatar.motion.eyes import gaze_of
+from avatar.motion.following import follow, resampled, within_reach
 from avatar.motion.idle import IdleLife, Prosody, Voice
 from avatar.motion.retarget import Retargeter
 from avatar.motion.stream import MotionStream
@@ -16,15 +18,21 @@ __all__ = [
     "NEUTRAL",
     "AudioToFace",
     "AudioToFaceState",
+    "DriverSource",
     "IdleLife",
     "MotionStream",
     "MotionTrack",
     "MouthBlock",
     "Prosody",
     "Retargeter",
+    "Seen",
     "Style",
     "Voice",
     "curve_matrix",
+    "follow",
     "gaze_of",
+    "read_driver",
+    "resampled",
     "track",
+    "within_reach",
 ]

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import avatar
-from avatar.errors import ConfigError, OutputError
+from avatar.errors import ConfigError, InputError, OutputError
 from avatar.face.pose import matrix_from_quaternion
-from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, VISEME_NAMES, FloatArray
+from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, VISEME_NAMES, FloatArray, Motion
 
 if TYPE_CHECKING:
     from avatar.motion.track import MotionTrack
@@ -72,6 +72,42 @@ def save(track: MotionTrack, path: Path, *, landmarks: bool = True) -> Path:
     with _whole_file(path) as file:
         write(track, file, landmarks)
     return path
+
+
+def load(path: Path) -> MotionTrack:
+    """Read an ``.npz`` track; see ``MotionTrack.load``."""
+    from avatar.motion.style import Style
+    from avatar.motion.track import MotionTrack
+
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            settings = json.loads(str(found["settings"]))
+            version = settings["version"]
+            if version > FORMAT:
+                raise InputError(
+                    f"{path}: written by a newer version of this package (motion format "
+                    f"{version}, this one reads up to {FORMAT}); upgrade the package"
+                )
+            if tuple(found["blendshape_names"]) != ARKIT_NAMES:
+                raise InputError(f"{path}: its blendshapes are not the 52 of ARKit in their order")
+            motion = Motion(
+                expression=found["blendshapes"],
+                rotation=found["rotation"],
+                translation=found["translation"],
+                gaze=found["gaze"],
+                visemes=found["visemes"],
+                fps=float(found["fps"]),
+            )
+            return MotionTrack(motion, int(settings["seed"]), Style(**settings["style"]))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: not a motion track of this package, or a damaged one; write it with "
+            "`avatar motion` or MotionTrack.save"
+        ) from error
 
 
 @contextmanager

@@ -22,6 +22,8 @@ meet too.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,7 +56,7 @@ _LIDS_LOWER = np.array([eye.lower for eye in EYES])
 _IRISES = np.array([eye.iris for eye in EYES])  # [2, 5], centre first
 _LIPS_UPPER, _LIPS_LOWER = np.array(INNER_LIP_UPPER), np.array(INNER_LIP_LOWER)
 
-_NECK = np.array([0.0, 1.15, 0.95])
+NECK = np.array([0.0, 1.15, 0.95])
 """What the head turns about, in inter-ocular distances from between the eyes."""
 
 _EYEBALL_RADIUS = 0.42
@@ -99,6 +101,8 @@ class Retargeter:
 
     Attributes:
         rest: the person's face at rest in the photo's head pose, mouth closed and eyes open.
+        basis: ``[52, 478, 3]`` pixels that each full weight moves the face at rest; lids that blink
+            and eyes that look move by other rules.
         fit: the photo in the terms of the rig.
         inter_ocular: pixels between the outer eye corners, the unit of translation.
 
@@ -140,13 +144,14 @@ class Retargeter:
 
         to_pixels = turn.T * self.inter_ocular
         self.rest = Landmarks((rest @ to_pixels + origin).astype(np.float32))
-        self._basis = (basis @ to_pixels).reshape(len(basis), -1).astype(np.float32)
+        self.basis = (basis @ to_pixels).astype(np.float32)
+        self._basis = self.basis.reshape(len(basis), -1)
         self._lip_weights = field.weights
         self._upper_share = lids.upper_share
         self._look_floor = np.where(_COUNTS_FROM_LOOK, self._floor, np.float32(0.0))
         self._floor -= self._look_floor
         self._across, self._down = (turn[:, i].astype(np.float32) for i in (0, 1))
-        self._pivot = (origin + _NECK @ to_pixels).astype(np.float32)
+        self._pivot = (origin + NECK @ to_pixels).astype(np.float32)
         self._set_eyes()
 
     def relative(
@@ -155,6 +160,32 @@ class Retargeter:
     ) -> FloatArray:
         """The expression to drive ``landmarks`` with so that they become those measured."""
         return np.maximum(measured - self._look_floor, np.float32(0.0))
+
+    def articulated(self, articulation: float) -> Retargeter:
+        """The same person, whose lips open so much further than asked."""
+        other = copy(self)
+        other._gain = np.where(_OPENS_LIPS, np.float32(articulation), _ONE)
+        return other
+
+    def beyond_rest(
+        self,
+        measured: FloatArray,  # [..., 52] in pictures of this person
+    ) -> FloatArray:
+        """How much of each weight moves the face away from ``rest``; 0 everywhere at rest."""
+        away = np.maximum(self.relative(measured) - self._floor, np.float32(0.0))
+        away[..., _BLINKS] *= _CLOSED / (_CLOSED - self._floor[_BLINKS])
+        beyond: FloatArray = np.minimum(away, _ONE)
+        return beyond
+
+    def from_rest(
+        self,
+        away: FloatArray,  # [..., 52] in [0, 1], of whomever
+    ) -> FloatArray:
+        """The expression that moves this face as far from ``rest`` as ``away`` says."""
+        expression = away + self._floor
+        expression[..., _BLINKS] -= away[..., _BLINKS] * self._floor[_BLINKS] / _CLOSED
+        driving: FloatArray = np.minimum(expression, _ONE)
+        return driving
 
     def landmarks(
         self,

@@ -119,6 +119,17 @@ class MotionTrack:
 
         return save(self, Path(path), landmarks=landmarks)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MotionTrack:
+        """Read an ``.npz`` that ``save`` wrote.
+
+        Raises:
+            InputError: it is none, is damaged, or was written by a newer version.
+        """
+        from avatar.motion.export import load
+
+        return load(Path(path))
+
 
 def track(
     audio: AudioSource,

@@ -10,8 +10,8 @@ Images are ``[B, C, H, W]``; channels-last memory is the fast layout for feature
 from avatar.ops._adain import adain
 from avatar.ops._chain import Chain, Link
 from avatar.ops._compose import Layer, compose
+from avatar.ops._faded_shuffle import faded_shuffle
 from avatar.ops._native import NativeStatus, native_status
-from avatar.ops._paint import paint
 from avatar.ops._signed_distance import signed_distance
 from avatar.ops._spread import spread
 from avatar.ops._spread_over_grid import spread_over_grid
@@ -28,8 +28,8 @@ __all__ = [
     "Tower",
     "adain",
     "compose",
+    "faded_shuffle",
     "native_status",
-    "paint",
     "signed_distance",
     "spread",
     "spread_over_grid",

@@ -2,9 +2,9 @@
 
 Called one by one, the layers of a small network cost as much beside their arithmetic as in it: each
 is a call, a fresh array and a pass over memory. A chain is told once how its layers hang together,
-keeps its arrays, and lets other threads of Python run meanwhile. Convolutions of stride 1 are made
-by Winograd's F(2 × 2, 3 × 3), with 16 products where there were 36. It only runs, so there is no
-gradient here and nothing for ``torch.compile``.
+keeps its arrays, and lets other threads of Python run meanwhile. Wide convolutions of stride 1 are
+made by Winograd's F(2 × 2, 3 × 3), with 16 products where there were 36. It only runs, so there is
+no gradient here and nothing for ``torch.compile``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from avatar.ops._adain import adain
 _GROUP, _LEAST = 16, 16
 """Outputs whose weights lie together, and the fewest channels of a map, as csrc/ops.h has them."""
 _TERMS, _AT_A_TIME = 16, 32
+_WORTH_TILES = 32
 _ALIGNMENT = 64
 
 Place = tuple[int, int]
@@ -37,10 +38,10 @@ class Link:
     Attributes:
         weight: ``[out, in, 3, 3]``.
         bias: ``[out]``; a normalised convolution has no use for it.
-        source: number of the map it reads, from its first channel on.
+        source: number of the map it reads, from its first channel on; its sides are even.
         target: where it writes; None: it is the last, and its result, not normalised, is given.
         residual: number of a map to add before the activation.
-        stride: 1 or 2; with 1 the source has even sides.
+        stride: 1 or 2.
         double: repeat each pixel 2 × 2 after the normalisation.
     """
 
@@ -95,8 +96,8 @@ class Chain:
             inputs: ``[channels, height, width]`` of each place that no link writes.
             styles: ``[self.styles]`` float32: scales and then shifts of each link but the last.
                 What is normalised is multiplied by 1 + scale.
-            picture: ``[3, 2 height, 2 width]`` uint8 of the first map: its first 12 channels, each
-                2 × 2 pixels as ``pixel_unshuffle`` has them, from -1 to 1.
+            picture: ``[3, 2 height, 2 width]`` float32 of the first map: ``pixel_unshuffle`` makes
+                its first 12 channels of it.
 
         Returns:
             ``[out, height, width]`` float32, channels last: what the last link gives.
@@ -110,7 +111,7 @@ class Chain:
                 f"got {list(styles.shape)} {styles.dtype}"
             )
         if picture is not None:
-            picture = self._checked(picture).permute(1, 2, 0).contiguous()
+            self._check_picture(picture)
         try:
             room = self._rooms.pop()
         except IndexError:
@@ -123,8 +124,7 @@ class Chain:
         kernels.chain(
             _native.type_code(room.memory), room.table.ctypes.data, self._table.ctypes.data,
             len(self._links), self._weights.data_ptr(), self._biases.data_ptr(),
-            styles.data_ptr(), 0 if picture is None else picture.data_ptr(), out.data_ptr(),
-            room.work, *self._settings,
+            styles.data_ptr(), *_address(picture), out.data_ptr(), room.work, *self._settings,
         )  # fmt: skip
         self._rooms.append(room)
         return out.permute(2, 0, 1)[: len(last.weight)]
@@ -135,7 +135,8 @@ class Chain:
         """The specification, in plain torch and float32."""
         maps = [torch.zeros(1, *shape) for shape in self._maps]
         if picture is not None:
-            maps[0][0, :12] = F.pixel_unshuffle(self._checked(picture) / 127.5 - 1.0, 2)
+            self._check_picture(picture)
+            maps[0][0, :12] = F.pixel_unshuffle(picture, 2)
         for (number, first), given in inputs.items():
             self._part(maps[number][0], number, first, given).copy_(given)
         slope, eps = self._settings
@@ -166,15 +167,14 @@ class Chain:
             )
         return map_[first : first + len(given)]
 
-    def _checked(self, picture: Tensor) -> Tensor:
+    def _check_picture(self, picture: Tensor) -> None:
         channels, height, width = self._maps[0]
         wanted = (3, 2 * height, 2 * width)
-        if picture.shape != wanted or picture.dtype != torch.uint8 or channels < 12:
+        if picture.shape != wanted or picture.dtype != torch.float32 or channels < 12:
             raise InputError(
-                f"chain: picture must be {list(wanted)} uint8 and the first map have 12 channels, "
-                f"got {list(picture.shape)} {picture.dtype} and {channels}"
+                f"chain: picture must be {list(wanted)} float32 and the first map have 12 "
+                f"channels, got {list(picture.shape)} {picture.dtype} and {channels}"
             )
-        return picture
 
     def _lay_out(self) -> tuple[list[Tensor], list[Tensor], np.ndarray]:
         """Weights and biases of all links as the kernel reads them, and the table of its links."""
@@ -187,10 +187,11 @@ class Chain:
             target, first = (-1, 0) if link.target is None else link.target
             residual = -1 if link.residual is None else link.residual
             rows.append((
-                link.source, target, first, residual, outputs, link.stride, link.double, style,
-                at_weight, at_bias,
+                link.source, target, first, residual, outputs, link.stride, self._taps(link),
+                link.double, style, at_weight, at_bias,
             ))  # fmt: skip
-            weights.append(_packed(link, self._channels[link.source], self.dtype))
+            channels = self._channels[link.source]
+            weights.append(_packed(link.weight, self._taps(link), channels, self.dtype))
             bias = torch.zeros(_filled(outputs))
             if link.bias is not None:
                 bias[:outputs] = link.bias.detach()
@@ -198,6 +199,11 @@ class Chain:
             style += 2 * outputs
             at_weight, at_bias = at_weight + weights[-1].numel(), at_bias + len(bias)
         return weights, biases, np.array(rows, np.int64)
+
+    def _taps(self, link: Link) -> int:
+        """16 for Winograd's way, which is worth it only where there are many products."""
+        fewest = min(self._channels[link.source], _filled(len(link.weight)))
+        return _TERMS if link.stride == 1 and fewest >= _WORTH_TILES else 9
 
     def _work_bytes(self) -> int:
         tiles = _TERMS * _native.cpu_kernels().chain_tiles  # type: ignore[union-attr]
@@ -268,10 +274,10 @@ def _check(maps: Sequence[tuple[int, int, int]], links: Sequence[Link], dtype: t
                 )
 
 
-def _packed(link: Link, channels: int, dtype: torch.dtype) -> Tensor:
+def _packed(weight: Tensor, taps: int, channels: int, dtype: torch.dtype) -> Tensor:
     """The weights in the order of csrc/ops.h, one after the other."""
-    weight = link.weight.detach().float()
-    if link.stride == 1:
+    weight = weight.detach().float()
+    if taps == _TERMS:
         # G w G^T of Lavin & Gray 2016, section 4.1.
         g = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
         weight = torch.einsum("yi,ocij,xj->ocyx", g, weight, g)
@@ -280,6 +286,13 @@ def _packed(link: Link, channels: int, dtype: torch.dtype) -> Tensor:
     pair = 4 // dtype.itemsize
     parts = full.view(-1, _GROUP, channels // pair, pair, full.shape[2])
     return parts.permute(0, 4, 2, 1, 3).to(dtype).flatten()
+
+
+def _address(picture: Tensor | None) -> tuple[int, tuple[int, ...]]:
+    """Where it is, and its strides as of a batch of one."""
+    if picture is None:
+        return 0, (0, 0, 0, 0)
+    return picture.data_ptr(), (0, *picture.stride())
 
 
 def _filled(outputs: int) -> int:

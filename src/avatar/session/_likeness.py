@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,12 @@ from avatar.types import Face, FloatArray, Landmarks
 
 _ARTICULATION = 1.4
 """The painted mouth shows about 0.7 of the opening its landmarks ask for; this makes up for it."""
+
+
+_ARTICULATION_MEASURED = 1.1
+"""Of motion that was measured. MediaPipe, looking at seven portraits as drawn with 1.0, saw 0.79 to
+0.99 of the change of opening that was asked for, 0.93 in the median.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +39,11 @@ class Likeness:
         """The person of ``face``; its landmarks are those of the portrait's photo."""
         mover = Retargeter(rig, face.landmarks, face.expression, articulation=_ARTICULATION)
         return cls(mover, portrait)
+
+    @cached_property
+    def measured(self) -> Likeness:
+        """The same person, to be moved as somebody's face was measured to move."""
+        return replace(self, retargeter=self.retargeter.articulated(_ARTICULATION_MEASURED))
 
     @cached_property
     def half(self) -> Portrait:

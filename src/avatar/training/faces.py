@@ -2,9 +2,10 @@
 from it.
 
 A training folder holds ``<clip>.mp4`` beside ``<clip>.npz`` (``landmarks`` [T, 478, 2] uint16 in
-1/65535 of ``size``, ``identity``, ``held_out``). All frames are aligned once and kept as uint8 in
-the memory of the device, so that a batch is cut, warped and augmented there without waiting for a
-disk.
+1/65535 of ``size``, ``identity``, ``held_out``; where some frames were made rather than filmed,
+``filmed`` [T]: only those that were may be targets). All frames are aligned once and kept as uint8
+in the memory of the device, so that a batch is cut, warped and augmented there without waiting for
+a disk.
 """
 
 from __future__ import annotations
@@ -21,13 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar.errors import InputError
+from avatar.generator.episodes import CROP, CROP_EXTENT
 from avatar.generator.warping import INNER_LIPS, LEFT_EYE, RIGHT_EYE, distance
-
-CROP = 400
-"""Side of an aligned face in pixels."""
-
-CROP_EXTENT = 1.4
-"""Half of that side, in inter-ocular distances."""
+from avatar.training.pack import PackedClip, read_pack
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class FaceClips:
         people: ``[clips]`` index of the person of each clip.
         names: of the clips.
         mirror: ``[478]`` index of each landmark's counterpart on the other side of the face.
+        filmed: ``[N]`` whether a frame may be a target.
     """
 
     frames: Tensor
@@ -49,32 +47,35 @@ class FaceClips:
     people: NDArray[np.int64]
     names: tuple[str, ...]
     mirror: Tensor
+    filmed: NDArray[np.bool_]
 
     @classmethod
     def load(
         cls, folder: Path, *, held_out: bool, device: str = "cpu", every: int = 1
     ) -> FaceClips:
         """Read the clips of ``folder`` whose ``held_out`` mark is as asked, each ``every``-th
-        frame.
+        frame; of a pack (``pack``), all of them.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor() as pool:
-            loaded = list(
-                pool.map(lambda p: _load_clip(p, held_out, every), sorted(folder.glob("*.npz")))
-            )
-        clips = [c for c in loaded if c is not None]
+        clips = read_pack(folder)
+        if not clips:
+            paths = [p for p in sorted(folder.glob("*.npz")) if _held_out(p) == held_out]
+            with ThreadPoolExecutor() as pool:
+                clips = list(pool.map(lambda path: read_clip(path, every), paths))
+        clips = [clip for clip in clips if clip.held_out == held_out]
         if not clips:
             raise InputError(f"{folder}: no clips with held_out={held_out}")
-        identities = sorted({c[3] for c in clips})
-        landmarks = np.concatenate([c[2] for c in clips])
+        identities = sorted({clip.identity for clip in clips})
+        landmarks = np.concatenate([clip.landmarks for clip in clips])
         return cls(
-            frames=torch.from_numpy(np.concatenate([c[1] for c in clips])).to(device),
+            frames=torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(device),
             landmarks=torch.from_numpy(landmarks).to(device),
-            starts=np.cumsum([0] + [len(c[1]) for c in clips]),
-            people=np.array([identities.index(c[3]) for c in clips]),
-            names=tuple(c[0] for c in clips),
+            starts=np.cumsum([0] + [len(clip.frames) for clip in clips]),
+            people=np.array([identities.index(clip.identity) for clip in clips]),
+            names=tuple(clip.name for clip in clips),
             mirror=torch.from_numpy(_mirror(landmarks)).to(device),
+            filmed=np.concatenate([clip.filmed for clip in clips]),
         )
 
     def openness(self, part: str) -> NDArray[np.float32]:
@@ -103,12 +104,15 @@ def _mirror(landmarks: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(linear_sum_assignment(apart)[1], np.int64)
 
 
-def _load_clip(
-    path: Path, held_out: bool, every: int
-) -> tuple[str, NDArray[np.uint8], NDArray[np.float32], str] | None:
-    track = np.load(path)
-    if bool(track["held_out"]) != held_out:
-        return None
+def _held_out(path: Path) -> bool:
+    with np.load(path) as track:
+        return bool(track["held_out"])
+
+
+def read_clip(path: Path, every: int = 1) -> PackedClip:
+    """Align each ``every``-th frame of the clip with the track ``path``."""
+    with np.load(path) as file:
+        track = {key: file[key] for key in file.files}
     height, width = track["size"]
     landmarks = (
         track["landmarks"].astype(np.float32) / 65535.0 * np.array([width, height], np.float32)
@@ -120,7 +124,11 @@ def _load_clip(
             crop, points = align(image, landmarks[i])
             crops.append(crop)
             aligned.append(points)
-    return path.stem, np.stack(crops), np.stack(aligned), str(track["identity"])
+    filmed = track.get("filmed", np.ones(len(landmarks), bool))[kept]
+    return PackedClip(
+        path.stem, str(track["identity"]), bool(track["held_out"]), np.stack(crops),
+        np.stack(aligned), filmed,
+    )  # fmt: skip
 
 
 def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:

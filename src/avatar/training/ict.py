@@ -89,6 +89,24 @@ class IctFace:
             expressions[:, eye.iris] = (self.expressions[:, near].mean(1) @ turn)[:, None]
         return IctOnMesh(expressions, carried(self.identities))
 
+    def mesh_points(
+        self,
+        mean: Array,  # [478, 3] rig units
+    ) -> tuple[NDArray[np.intp], Array]:
+        """Where the mesh's points lie on the model: vertices ``[478, k]`` and their weights."""
+        landmarks = mean[list(IBUG68)]
+        scale, rotation, translation = similarity(self.neutral[self.ibug68], landmarks)
+        placed = scale * self.neutral @ rotation.T + translation
+        bend = RBFInterpolator(placed[self.ibug68], landmarks - placed[self.ibug68], smoothing=1e-4)
+        index, weights = self._nearest(mean, placed[_SKIN] + bend(placed[_SKIN]))
+        for eye, ball in zip(EYES, self._eyeballs(placed), strict=True):
+            front = ball[placed[ball, 2] < np.median(placed[ball, 2])]
+            middle = placed[front[np.argmin(placed[front, 2])], :2]
+            for point in eye.iris:
+                wanted = middle + mean[point, :2] - mean[eye.iris[0], :2]
+                index[point] = front[np.square(placed[front, :2] - wanted).sum(1).argmin()]
+        return index, weights
+
     def _eyeballs(self, placed: Array) -> list[NDArray[np.intp]]:
         """Vertices of the right (image left) and the left eyeball."""
         balls = [np.arange(part.start, part.stop) for part in _EYEBALLS]
