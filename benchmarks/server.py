@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -295,19 +296,14 @@ async def one_stream(stub: Any, config: Any, pcm: bytes, seconds: float) -> Rece
     call = stub.StreamSpeak()
     await call.write(pb.StreamSpeakRequest(config=config))
     await call.read()
-    begun = time.monotonic()
     talking = asyncio.create_task(talk(call, pcm))
     received = Received([])
-    while (now := time.monotonic()) < begun + seconds:
-        try:
-            answer = await asyncio.wait_for(call.read(), begun + seconds - now)
-        except TimeoutError:
-            break
-        if answer is grpc.aio.EOF:
-            break
-        if answer.HasField("frame"):
-            received.times.append(time.monotonic())
-            received.bytes += answer.ByteSize()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                if answer.HasField("frame"):
+                    received.times.append(time.monotonic())
+                    received.bytes += answer.ByteSize()
     talking.cancel()
     call.cancel()
     return received

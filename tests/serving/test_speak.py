@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 from pathlib import Path
@@ -63,6 +64,25 @@ def test_frames_equal_those_of_a_local_session(stub: Any, avatars: Path, voice: 
         np.testing.assert_array_equal(rotation, own.rotation)
     sound = np.frombuffer(b"".join(frame.audio for frame in got), "<i2")
     np.testing.assert_array_equal(sound, np.rint(voice * 32768))
+
+
+@pytest.mark.parametrize("pacing", [BURST, pb.PACING_REALTIME])
+def test_frames_in_a_crowd_equal_those_of_a_local_session(
+    stub: Any, avatars: Path, voice: Any, pacing: int
+) -> None:
+    seeds = range(24)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(Speaking(stub, pacing=pacing, seed=seed)) for seed in seeds]
+        for speaking in crowd:
+            speaking.say(voice)
+            speaking.done()
+        got = [speaking.frames() for speaking in crowd]
+    for seed, frames in zip(seeds, got, strict=True):
+        local = Avatar.load(avatars / "eileen.avatar").session(pixels=False, seed=seed)
+        local.push_audio(voice)
+        local.flush()
+        own = np.stack([frame.expression for frame in local])
+        np.testing.assert_array_equal([frame.blendshapes for frame in frames], own)
 
 
 def test_a_frame_carries_no_more_than_was_asked_for(stub: Any, voice: Any) -> None:

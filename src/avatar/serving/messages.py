@@ -50,8 +50,7 @@ class SessionPlan:
 
     @property
     def shows_landmarks(self) -> bool:
-        """Whether the points of the face are of use, by themselves or for pictures."""
-        return self.video or pb.OUTPUT_KIND_LANDMARKS in self.outputs
+        return pb.OUTPUT_KIND_LANDMARKS in self.outputs
 
     @property
     def realtime(self) -> bool:
@@ -200,16 +199,16 @@ def started_message(
 
 def frame_message(
     frame: Frame, plan: SessionPlan, utterance_id: str, video: tuple[bytes, bool] | None
-) -> pb.Frame:
+) -> pb.StreamSpeakResponse:
     """A frame with what the session asked for, and no more."""
-    message = pb.Frame(
-        utterance_id=utterance_id,
-        index=frame.index,
-        time_code=frame.pts_seconds,
-        idle=frame.idle,
-        quality=frame.quality,
-        utterance_number=frame.utterance_id,
-    )
+    response = pb.StreamSpeakResponse()
+    message = response.frame
+    message.utterance_id = utterance_id
+    message.index = frame.index
+    message.time_code = frame.pts_seconds
+    message.idle = frame.idle
+    message.quality = frame.quality
+    message.utterance_number = frame.utterance_id
     outputs = plan.outputs
     if pb.OUTPUT_KIND_BLENDSHAPES in outputs:
         message.blendshapes.extend(frame.expression.tolist())
@@ -224,4 +223,4 @@ def frame_message(
         message.audio = encode_sound(frame.audio.samples, plan.sound_encoding)
     if video is not None:
         message.video.data, message.video.key_frame = video
-    return message
+    return response

@@ -103,8 +103,7 @@ class SpeakCall(LiveCall):
             # One that later pictures refer to must arrive, and is dropped by the client.
             if stream.epoch != epoch and stream.plan.codec != pb.VIDEO_CODEC_H264_ANNEX_B:
                 return None
-        frame = frame_message(output.frame, stream.plan, output.utterance_id, picture)
-        return pb.StreamSpeakResponse(frame=frame)
+        return frame_message(output.frame, stream.plan, output.utterance_id, picture)
 
     def _hear(self, stream: LiveStream, chunk: pb.AudioChunk) -> None:
         assert self._decoder is not None

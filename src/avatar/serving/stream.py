@@ -262,14 +262,26 @@ class LiveStream:
 
     # ── from the scheduler ───────────────────────────────────────────────────────────────────────
 
+    @property
+    def may_advance(self) -> bool:
+        """Whether another frame may be made."""
+        return not self.closed and self._in_flight < self._max_ahead
+
+    def grant_wishes(self, emit: Emit) -> None:
+        """Do what was wished; ``emit`` gets what is to be told."""
+        while not self.closed and self._wishes:
+            with self._lock:
+                wish = self._wishes.popleft() if self._wishes else None
+            if wish is not None:
+                wish.act(emit)
+
     def advance(self, emit: Emit) -> FrameRequest | None:
-        """Do what was wished and take the frame that is due; ``emit`` gets what is to be told."""
-        self._grant_wishes(emit)
-        if self.closed or self._in_flight >= self._max_ahead:
+        """Take the frame that is due; ``emit`` gets what is to be told."""
+        if not self.may_advance:
             return None
-        self._due = self.session.next_due_seconds() if self.plan.realtime else None
         request = self.session.next_request()
         if request is not None:
+            self._due = request.due_seconds if self.plan.realtime else None
             with self._lock:
                 self._in_flight += 1
         elif self.session.next_due_seconds() is None:
@@ -294,6 +306,8 @@ class LiveStream:
             self._begun = number
             name = self._names.get(number, "")
             emit(epoch, EventOut("utterance_started", name, frame.pts_seconds))
+        if self.plan.shows_landmarks:
+            _ = frame.landmarks.points  # worked out here, not by the event loop
         seconds = frame.audio.duration_seconds
         self._time_code = frame.pts_seconds + seconds
         if not frame.idle:
@@ -303,7 +317,7 @@ class LiveStream:
 
     def next_due_seconds(self) -> float | None:
         """When to come back, in monotonic seconds; None to wait until woken."""
-        if self.closed or self._in_flight >= self._max_ahead:
+        if not self.may_advance:
             return None
         due = self.session.next_due_seconds()
         untold = self._ended or self._syncs or self._finishing
@@ -314,14 +328,6 @@ class LiveStream:
             self._wishes.append(wish)
             self._waiting_seconds += wish.seconds
         self._wake(self)
-
-    def _grant_wishes(self, emit: Emit) -> None:
-        while not self.closed:
-            with self._lock:
-                if not self._wishes:
-                    return
-                wish = self._wishes.popleft()
-            wish.act(emit)
 
     def _flush(self, emit: Emit) -> None:
         self._ended.add(self.session.utterance_id)
