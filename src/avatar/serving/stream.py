@@ -11,6 +11,7 @@ whatever the other thread is doing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -111,7 +112,8 @@ class LiveStream:
         self.live_link = live_link
         self.closed = False
         self._wake = wake
-        self._max_ahead = max_ahead
+        # Those of a group wait for each other.
+        self._max_ahead = max_ahead + plan.frames_per_message - 1
         self._max_waiting = max_waiting_seconds
         # Shared, under the lock.
         self._lock = threading.Lock()
@@ -223,30 +225,48 @@ class LiveStream:
     def deliver(self, epoch: int, output: Output) -> None:
         """Take an answer; called in the event loop."""
         self._outbox.append((epoch, output))
-        self._arrived.set()
+        if len(self._outbox) >= self.plan.frames_per_message or not isinstance(output, FrameOut):
+            self._arrived.set()
         self._made_room.set()
 
     def tell(self, happening: Happening) -> None:
         """Put an event of the server itself among the answers; called in the event loop."""
         self.deliver(self._epoch, EventOut(happening, "", self._time_code))
 
-    async def take(self) -> Output:
-        """The next answer, waiting for it; what an interrupt dropped is not among them."""
+    async def take(self) -> list[Output]:
+        """The frames that go together next, or one answer of another kind, waiting for it.
+
+        What an interrupt dropped is not among them.
+        """
+        whole = self.plan.frames_per_message
         while True:
-            while self._outbox:
-                epoch, output = self._outbox.popleft()
-                if not isinstance(output, FrameOut | EventOut) or epoch == self._epoch:
-                    return output
-                if isinstance(output, FrameOut):
-                    self.sent()
+            self._drop_interrupted()
+            ready = [output for _, output in itertools.islice(self._outbox, whole)]
+            frames = list(itertools.takewhile(lambda out: isinstance(out, FrameOut), ready))
+            if len(frames) == whole or len(ready) > len(frames):
+                taken = frames or ready[:1]
+                for _ in taken:
+                    self._outbox.popleft()
+                return taken
             self._arrived.clear()
             await self._arrived.wait()
 
-    def sent(self) -> None:
-        """A frame has left or was dropped, so another may be made."""
+    def _drop_interrupted(self) -> None:
+        told = (FrameOut, EventOut)
+        if all(epoch == self._epoch or not isinstance(out, told) for epoch, out in self._outbox):
+            return
+        everything, self._outbox = self._outbox, deque()
+        for epoch, output in everything:
+            if epoch == self._epoch or not isinstance(output, told):
+                self._outbox.append((epoch, output))
+            elif isinstance(output, FrameOut):
+                self.sent()
+
+    def sent(self, count: int = 1) -> None:
+        """Frames have left or were dropped, so others may be made."""
         with self._lock:
             full = self._in_flight >= self._max_ahead
-            self._in_flight -= 1
+            self._in_flight -= count
         if full:
             self._wake(self)
 
