@@ -35,6 +35,7 @@ from avatar.bench import (
     holds,
     live_sessions,
     machine,
+    motion_guess,
     voice,
 )
 from avatar.config import SAMPLE_RATE, SessionConfig
@@ -120,7 +121,7 @@ def sessions(person: Avatar) -> dict[str, int]:
     found = {}
     for name, pixels, guess in (
         ("at_512", True, clip_fps(person, 512, seconds=5.0) / FPS),
-        ("without_pixels", False, 250.0),
+        ("without_pixels", False, motion_guess(person)),
     ):
         count = live_sessions(person, guess=guess, pixels=pixels)
         while count and not holds(person, count, pixels=pixels, size=512, seconds=60.0):

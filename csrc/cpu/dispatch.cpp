@@ -13,16 +13,23 @@ namespace avatar {
   void spread_over_grid(const SpreadOverGrid &, int threads);                                      \
   void compose(const Compose &, int threads);                                                      \
   void yuv420(const Yuv420 &, int threads);                                                        \
-  void dense(const Dense &);                                                                       \
   void tower(const Tower &);                                                                       \
+  void log_mel(const LogMel &);                                                                    \
+  void mouth(const Mouth &);                                                                       \
   }
 
 #define AVATAR_BUILD(name, isa)                                                                    \
-  {                                                                                                \
-      name,         isa::adain,           isa::warp,                                               \
-      isa::spread,  isa::signed_distance, isa::spread_over_grid,                                   \
-      isa::compose, isa::yuv420,          isa::dense,                                              \
-      isa::tower}
+  {name,                                                                                           \
+   isa::adain,                                                                                     \
+   isa::warp,                                                                                      \
+   isa::spread,                                                                                    \
+   isa::signed_distance,                                                                           \
+   isa::spread_over_grid,                                                                          \
+   isa::compose,                                                                                   \
+   isa::yuv420,                                                                                    \
+   isa::tower,                                                                                     \
+   isa::log_mel,                                                                                   \
+   isa::mouth}
 
 AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86
