@@ -153,6 +153,7 @@ class Stage:
             idle=config.idle,
             pacing=config.pacing,
             ahead_seconds=config.ahead_seconds,
+            background=plan.background,
         )
         return person, session
 
