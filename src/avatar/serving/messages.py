@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 
 from avatar.config import SAMPLE_RATE, SessionConfig
+from avatar.errors import ConfigError
+from avatar.generator import Background, BackgroundSource
 from avatar.motion import NEUTRAL, Style
 from avatar.serving._stubs.avatar.v1 import avatar_pb2 as pb
 from avatar.serving.codecs import OPUS_RATE, encode_sound
@@ -36,6 +38,7 @@ class SessionPlan:
         codec: a ``VideoCodec``, never unspecified.
         quality: of the pictures, 0 for the usual one.
         frames_per_message: how many frames go together.
+        background: what is seen behind the person.
     """
 
     avatar_id: str
@@ -46,6 +49,7 @@ class SessionPlan:
     codec: pb.VideoCodec = pb.VIDEO_CODEC_JPEG
     quality: int = 0
     frames_per_message: int = 1
+    background: str = "keep"
 
     @property
     def video(self) -> bool:
@@ -87,6 +91,7 @@ def read_plan(config: pb.SessionConfig) -> SessionPlan:
         codec=config.video.codec or pb.VIDEO_CODEC_JPEG,
         quality=config.video.quality,
         frames_per_message=_read_group(config, video=pb.OUTPUT_KIND_VIDEO in outputs),
+        background=_read_background(config),
     )
 
 
@@ -117,6 +122,46 @@ def _read_session(config: pb.SessionConfig, *, pixels: bool) -> SessionConfig:
         pacing="realtime" if realtime else "burst",
         ahead_seconds=config.ahead.ToTimedelta().total_seconds(),
     )
+
+
+def _read_background(config: pb.SessionConfig) -> str:
+    background = read_background(config.video.background)
+    if background != "keep" and pb.OUTPUT_KIND_VIDEO not in config.outputs:
+        raise RequestError("video.background needs the output VIDEO")
+    if background == "alpha" and config.video.codec != pb.VIDEO_CODEC_RGBA32:
+        raise RequestError("the background alpha needs the codec RGBA32: no other has transparency")
+    return background
+
+
+def read_background(text: str) -> str:
+    """A background that a client may ask for: never a file of this machine.
+
+    Raises:
+        ConfigError, RequestError: neither a word nor a colour.
+    """
+    if text.startswith("#"):
+        colour = Background.of(text)
+        assert colour is not None
+        return colour.key
+    if text not in ("", "keep", "blur", "alpha"):
+        raise RequestError(
+            f"background must be keep, blur, alpha or a colour like #1e90ff, got {text[:20]!r}"
+        )
+    return text or "keep"
+
+
+def background_text(background: BackgroundSource) -> str:
+    """A background as text for a server.
+
+    Raises:
+        ConfigError: nothing known, or an image, which a server does not take.
+    """
+    known = Background.of(background)
+    if known is not None and known.image is not None:
+        raise ConfigError(
+            "a server takes no image as background; ask for alpha, and lay the frames over it"
+        )
+    return "keep" if known is None else known.key
 
 
 def read_seed(seed: int) -> int:

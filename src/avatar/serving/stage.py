@@ -128,6 +128,7 @@ class Stage:
             idle=config.idle,
             pacing=config.pacing,
             ahead_seconds=config.ahead_seconds,
+            background=plan.background,
         )
         return person, session
 

@@ -187,18 +187,20 @@ class AudioFormat(_message.Message):
     def __init__(self, encoding: _Optional[_Union[AudioEncoding, str]] = ..., sample_rate_hz: _Optional[int] = ...) -> None: ...
 
 class VideoFormat(_message.Message):
-    __slots__ = ("codec", "size", "quality", "width", "height")
+    __slots__ = ("codec", "size", "quality", "width", "height", "background")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     codec: VideoCodec
     size: int
     quality: int
     width: int
     height: int
-    def __init__(self, codec: _Optional[_Union[VideoCodec, str]] = ..., size: _Optional[int] = ..., quality: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+    background: str
+    def __init__(self, codec: _Optional[_Union[VideoCodec, str]] = ..., size: _Optional[int] = ..., quality: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., background: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("emotion", "intensity", "blink_rate", "head_motion", "gaze", "blendshape_gain", "blendshape_offset")
@@ -460,20 +462,22 @@ class StreamSpeakResponse(_message.Message):
 class RenderClipRequest(_message.Message):
     __slots__ = ("header", "audio_file_chunk")
     class Header(_message.Message):
-        __slots__ = ("avatar_id", "container", "fps", "size", "seed", "style")
+        __slots__ = ("avatar_id", "container", "fps", "size", "seed", "style", "background")
         AVATAR_ID_FIELD_NUMBER: _ClassVar[int]
         CONTAINER_FIELD_NUMBER: _ClassVar[int]
         FPS_FIELD_NUMBER: _ClassVar[int]
         SIZE_FIELD_NUMBER: _ClassVar[int]
         SEED_FIELD_NUMBER: _ClassVar[int]
         STYLE_FIELD_NUMBER: _ClassVar[int]
+        BACKGROUND_FIELD_NUMBER: _ClassVar[int]
         avatar_id: str
         container: str
         fps: float
         size: int
         seed: int
         style: Style
-        def __init__(self, avatar_id: _Optional[str] = ..., container: _Optional[str] = ..., fps: _Optional[float] = ..., size: _Optional[int] = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ...) -> None: ...
+        background: str
+        def __init__(self, avatar_id: _Optional[str] = ..., container: _Optional[str] = ..., fps: _Optional[float] = ..., size: _Optional[int] = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., background: _Optional[str] = ...) -> None: ...
     HEADER_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FILE_CHUNK_FIELD_NUMBER: _ClassVar[int]
     header: RenderClipRequest.Header
