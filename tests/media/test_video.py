@@ -393,3 +393,63 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, name: str, interruptible: Any) ->
     assert b"KeyboardInterrupt" in errors
     assert process.returncode != 0
     assert names(tmp_path) == []
+
+
+def see_through(picture: Pixels) -> Pixels:
+    """Opaque at the left, half in the middle, nothing at the right."""
+    share = np.repeat(np.array([255, 128, 0], np.uint8), -(-picture.shape[1] // 3))
+    share = np.broadcast_to(share[: picture.shape[1]], picture.shape[:2])
+    return np.concatenate([picture, share[..., None]], axis=2)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".webm", "libvpx-vp9"), (".mov", "prores")])
+@pytest.mark.parametrize("crop", [0, 1])
+def test_transparency_is_kept(
+    picture: Pixels, noise: Samples, tmp_path: Path, suffix: str, codec: str, crop: int
+) -> None:
+    image = see_through(picture[crop:, crop:])
+    path = tmp_path / f"clip{suffix}"
+    height, width = image.shape[:2]
+    with VideoWriter(
+        path, width=width, height=height, fps=25, sample_rate=16_000, alpha=True
+    ) as out:
+        for k in range(3):
+            out.write(image, noise[k * 640 : (k + 1) * 640])
+    with av.open(str(path)) as container:
+        decoder = av.CodecContext.create(codec, "r")
+        stream = container.streams.video[0]
+        decoder.extradata = stream.codec_context.extradata
+        packets = list(container.demux(stream))
+        frames = [frame for packet in packets for frame in decoder.decode(packet)]
+    assert len(frames) == 3
+    read = frames[0].to_ndarray(format="rgba", src_colorspace=1)[:height, :width].astype(int)
+    assert np.abs(read[..., 3] - image[..., 3]).mean() < 4
+    opaque = image[..., 3] == 255
+    assert np.abs(read[opaque][:, :3] - image[opaque][:, :3]).mean() < 8
+
+
+def test_transparent_pictures_are_png_to_the_bit(picture: Pixels, tmp_path: Path) -> None:
+    image = see_through(picture)
+    height, width = image.shape[:2]
+    with VideoWriter(f"{tmp_path}/all/", width=width, height=height, fps=25, alpha=True) as out:
+        out.write(image)
+    assert np.array_equal(load_image(tmp_path / "all" / "00000.png", alpha=True), image)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mkv", ".gif"])
+def test_a_format_that_cannot_be_transparent_names_those_that_can(
+    tmp_path: Path, suffix: str
+) -> None:
+    with pytest.raises(OutputError, match=r"cannot be transparent.*\.webm, \.mov.*PNG"):
+        VideoWriter(tmp_path / f"clip{suffix}", width=64, height=64, fps=25, alpha=True)
+    assert names(tmp_path) == []
+
+
+def test_a_transparent_clip_wants_four_channels(picture: Pixels, tmp_path: Path) -> None:
+    height, width = picture.shape[:2]
+    path = tmp_path / "clip.webm"
+    with (
+        pytest.raises(InputError, match="expected uint8 pictures of shape"),
+        VideoWriter(path, width=width, height=height, fps=25, alpha=True) as out,
+    ):
+        out.write(picture)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avatar.errors import InputError
 from avatar.motion import CURVES
 from avatar.speech import log_mel, mel_powers
+from avatar.training import speech_corpus
+from avatar.training.audio_to_face import TERMS, SpeechLoss
 from avatar.training.coarticulation import Articulation, coarticulate
 from avatar.training.grid_alignment import sentence
 from avatar.training.lip_sync import correlation_by_lag
@@ -20,6 +23,7 @@ from avatar.training.speech_data import (
     HELD_OUT,
     Track,
     learn_articulation,
+    lip_matrix,
     normalise_people,
     read_measured,
     shard_paths,
@@ -74,25 +78,52 @@ def spoken(rng: np.random.Generator, seconds: float) -> list[tuple[float, float,
     return phones
 
 
+def hum(steps: int) -> FloatArray:
+    """Band powers of a steady tone."""
+    return np.full((steps, 80), 1e-4, np.float32)
+
+
 def test_shapes_of_sounds_are_learnt_from_people_and_hold_for_what_they_did_not_say() -> None:
     rng = np.random.default_rng(4)
     times = np.arange(400, dtype=np.float32) / 100
-    said = [spoken(rng, 4.0) for _ in range(13)]
+    said = [spoken(rng, 4.0) for _ in range(25)]
     moved = [coarticulate(phones, times)[0] for phones in said]
     filmed = [np.concatenate([m, 0.3 * m[:, :1], m[:, 1:2]], 1) for m in moved]
-    learnt = Articulation.fit(list(zip(said[:12], filmed[:12], strict=True)), [1.0] * 12)
-    curves, lips = learnt(said[12], 400)
-    shut = coarticulate(said[12], times)[1][:, PP] > 0.1
-    assert np.corrcoef(curves[~shut, JAW], moved[12][~shut, JAW])[0, 1] > 0.97
-    assert np.corrcoef(lips[~shut, 0], filmed[12][~shut, -2])[0, 1] > 0.97
+    examples = [(p, hum(400), f) for p, f in zip(said[:24], filmed[:24], strict=True)]
+    learnt = Articulation.fit(examples, [1.0] * 24, lip_matrix())
+    curves, lips = learnt(said[24], hum(400))
+    shut = coarticulate(said[24], times)[1][:, PP] > 0.1
+    assert np.corrcoef(curves[~shut, JAW], moved[24][~shut, JAW])[0, 1] > 0.97
+    assert np.corrcoef(lips[~shut, 0], filmed[24][~shut, -2])[0, 1] > 0.97
 
 
 def test_learnt_lips_meet_on_b_even_where_nobody_was_seen_to_close_them() -> None:
     phones = [(0.0, 0.4, AA), (0.4, 0.5, PP), (0.5, 0.9, AA)]
     never = np.full((90, len(CURVES) + 2), 0.2, np.float32)
-    curves, lips = Articulation.fit([(phones, never)] * 20, [1.0] * 20)(phones, 90)
+    learnt = Articulation.fit([(phones, hum(90), never)] * 20, [1.0] * 20, lip_matrix())
+    curves, lips = learnt(phones, hum(90))
     assert curves[45, JAW] < 0.1 * curves[15, JAW]
     assert lips[45, 0] < 0.1 * lips[15, 0]
+
+
+def test_a_sound_that_nobody_said_has_the_shape_of_the_table() -> None:
+    silence = [(0.0, 0.9, VISEME_NAMES.index("sil"))]
+    still = np.zeros((90, len(CURVES) + 2), np.float32)
+    learnt = Articulation.fit([(silence, hum(90), still)] * 20, [1.0] * 20, lip_matrix())
+    opening = {
+        name: learnt([(0.0, 0.9, VISEME_NAMES.index(name))], hum(90))[1][45, 0]
+        for name in ("aa", "ih", "SS")
+    }
+    assert opening["aa"] > 1.2 * opening["ih"] > 1.2 * opening["SS"] > 0
+
+
+def test_who_opens_further_when_louder_is_learnt() -> None:
+    phones = [(0.0, 0.9, AA)]
+    loud = hum(90) * np.linspace(0.1, 1.0, 90, dtype=np.float32)[:, None] ** 2
+    opened = np.repeat(np.linspace(0.02, 0.2, 90, dtype=np.float32)[:, None], len(CURVES) + 2, 1)
+    learnt = Articulation.fit([(phones, loud, opened)] * 20, [1.0] * 20, lip_matrix())
+    lips = learnt(phones, loud[::-1])[1][:, 0]
+    assert lips[10] > 2 * lips[80]
 
 
 def test_articulation_needs_somebody_with_phone_times() -> None:
@@ -213,6 +244,36 @@ def test_activity_is_where_the_sound_is() -> None:
 
 def test_people_kept_apart_are_named() -> None:
     assert {"GRID_s31", "GRID_s2", "GRID_x5", "GRID_x6"} <= HELD_OUT
+
+
+def test_voices_kept_apart_are_not_learnt_from_even_in_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech_corpus, "SYNTHETIC_NOISES", 1)
+    folders = [tmp_path / name for name in ("measured", "phones", "said", "facegood", "music")]
+    measured, phones, said, facegood, music = folders
+    for folder in folders:
+        folder.mkdir()
+    write_shard(measured / "one.npz", scale=1, identity="GRID_one")
+    np.savez(phones / "one.npz", start=[0.0, 1.0], end=[1.0, 4.0], phone=["aa", "b"])
+    for identity in ("tts_someone", "tts_flite_rms"):
+        np.savez(
+            said / f"{identity}.npz", audio=np.zeros(16_000, np.float32), identity=identity,
+            phone_start=[0.0], phone_end=[1.0], phone_viseme=[AA],
+        )  # fmt: skip
+    sources = speech_corpus.Sources(measured, said, facegood, music, phones, ("facegood",))
+    corpus = speech_corpus.load_corpus(sources, seed=0)
+    assert [set(group) for group in corpus.train[:3]] == [{"GRID_one"}, set(), {"tts_someone"}]
+
+
+def test_a_term_of_the_loss_can_be_left_out() -> None:
+    track = still_track("room", noise(np.random.default_rng(2), 5.0, -40))
+    batch = SpeechBatches([{"room": [track]}], [1.0], [track], seed=9).draw(2)
+    raw = torch.zeros(2, batch.curves.shape[1], 3, len(CURVES) + len(VISEME_NAMES) + 1)
+    deviation = torch.ones(len(CURVES))
+    whole = SpeechLoss(deviation)(raw, batch)
+    assert set(whole) == set(TERMS)
+    assert set(SpeechLoss(deviation, frozenset({"speed"}))(raw, batch)) == set(TERMS) - {"speed"}
 
 
 def test_the_name_of_a_grid_clip_spells_its_sentence() -> None:

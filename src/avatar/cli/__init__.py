@@ -18,6 +18,7 @@ from typing import Annotated, TextIO
 import typer
 
 import avatar
+from avatar.cli.advise import advise
 from avatar.cli.bench import bench
 from avatar.cli.doctor import doctor
 from avatar.cli.evaluate import evaluate
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (speak, create, personalize, motion, serve, bench, doctor):
+for _command in (speak, create, personalize, advise, motion, serve, bench, doctor):
     app.command()(_command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

@@ -48,6 +48,13 @@ def speak(
     gaze: _style.Gaze = None,
     gain: _style.Gain = None,
     offset: _style.Offset = None,
+    background: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|blur|alpha|#RRGGBB|IMAGE",
+            help="What is seen behind the person; alpha needs .webm, .mov or FOLDER/.",
+        ),
+    ] = "keep",
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[
         Path | None, typer.Option("--avatar", help="An .avatar file, instead of photos.")
@@ -67,7 +74,7 @@ def speak(
         offset=offset,
     )
     person = _person(photos, face, saved)
-    clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style)
+    clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style, background=background)
     with progress_bar(quiet=as_json) as progress:
         path = clip.save(output, progress=progress)
     seconds = time.perf_counter() - begun

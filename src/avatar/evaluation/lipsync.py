@@ -10,8 +10,9 @@ JSON of ``avatar evaluate lipsync``:
   of one clip;
 - ``groups``: the same over ``GRID``, ``free speech``, ``curves`` and ``synthetic``, each apart for
   people ``never trained on`` and ``trained on``, and over ``all, never trained on``;
-- ``operating_point``: the closure threshold of each system, chosen where its F1 is highest on
-  people trained on, and what it was chosen on;
+- ``operating_point``: the closure threshold of each system, apart for filmed people and for
+  voices without a picture, chosen where its F1 is highest on those of them that were trained on,
+  and what it was chosen on;
 - ``not_measured``: by name why.
 
 Systems are ``model``, the baselines of ``lipsync_baselines``, and ``filmed``: the lips of the
@@ -51,11 +52,14 @@ from avatar.types import FloatArray
 
 DEFAULT_THRESHOLD = 0.2
 """Of closures, where there are no people trained on to choose it by."""
+_FILMED_OR_NOT = ("filmed", "synthetic")
 _KINDS = ("as_filmed", "corrected")
 _DIGITS = 4
 
 Scores = dict[str, dict[str, Score]]
 """By system, by name of the recording."""
+Points = Mapping[bool, tuple[Mapping[str, float], str]]
+"""Of filmed recordings and of the others: the threshold of each system, and what chose it."""
 
 
 def evaluate_model(
@@ -99,10 +103,13 @@ def evaluate(
             if one.filmed is not None
         }
     apart = {one.name: one.identity in never_trained_on for one in recordings}
-    points, chosen_on = operating_points(scores, apart)
+    points = {filmed: operating_points(scores, apart, filmed=filmed) for filmed in (True, False)}
     return {
-        "format": 1,
-        "operating_point": {"threshold": points, "chosen_on": chosen_on},
+        "format": 2,
+        "operating_point": {
+            kind: {"threshold": own, "chosen_on": chosen_on}
+            for kind, (own, chosen_on) in zip(_FILMED_OR_NOT, points.values(), strict=True)
+        },
         "groups": {
             name: _group(members, scores, points)
             for name, members in _groups(recordings, apart).items()
@@ -115,7 +122,7 @@ def evaluate(
                 "seconds": round(one.seconds, 3),
                 "offset_seconds": _rounded(one.offset_seconds),
                 "systems": {
-                    name: _figures([own[one.name]], points[name], single=True)
+                    name: _figures([own[one.name]], _of(name, points), single=True)
                     for name, own in scores.items()
                     if one.name in own
                 },
@@ -125,18 +132,22 @@ def evaluate(
     }
 
 
-def operating_points(scores: Scores, apart: Mapping[str, bool]) -> tuple[dict[str, float], str]:
-    """The closure threshold of each system with the highest F1 on filmed people trained on."""
+def operating_points(
+    scores: Scores, apart: Mapping[str, bool], *, filmed: bool
+) -> tuple[dict[str, float], str]:
+    """The closure threshold of each system with the highest F1 on those trained on: on filmed
+    people, or on voices without a picture.
+    """
     points = {}
     chosen_on = "nobody: the default"
     for name, own in scores.items():
         total = Closures.none()
         for recording, one in own.items():
-            if not apart[recording] and one.closures is not None and one.filmed:
+            if not apart[recording] and one.closures is not None and one.filmed == filmed:
                 total += one.closures
         if total.wanted[0]:
             points[name] = float(THRESHOLDS[int(np.argmax(total.f1))])
-            chosen_on = "filmed people trained on"
+            chosen_on = f"{'filmed people' if filmed else 'synthetic voices'} trained on"
         else:
             points[name] = DEFAULT_THRESHOLD
     return points, chosen_on
@@ -153,9 +164,7 @@ def _groups(
     return dict(sorted(groups.items())) | ({"all, never trained on": everyone} if everyone else {})
 
 
-def _group(
-    members: Sequence[Recording], scores: Scores, points: Mapping[str, float]
-) -> dict[str, Any]:
+def _group(members: Sequence[Recording], scores: Scores, points: Points) -> dict[str, Any]:
     offsets = [one.offset_seconds for one in members if one.offset_seconds is not None]
     return {
         "clips": len(members),
@@ -164,14 +173,20 @@ def _group(
         "offsets_known": len(offsets),
         "offset_seconds_median": _rounded(float(np.median(offsets)) if offsets else None),
         "systems": {
-            name: _figures([own[one.name] for one in members if one.name in own], points[name])
+            name: _figures([own[one.name] for one in members if one.name in own], _of(name, points))
             for name, own in scores.items()
             if any(one.name in own for one in members)
         },
     }
 
 
-def _figures(scores: Sequence[Score], threshold: float, *, single: bool = False) -> dict[str, Any]:
+def _of(system: str, points: Points) -> dict[bool, float]:
+    return {filmed: own[system] for filmed, (own, _) in points.items()}
+
+
+def _figures(
+    scores: Sequence[Score], thresholds: Mapping[bool, float], *, single: bool = False
+) -> dict[str, Any]:
     """The figures of one system over one recording, or over a group of them."""
 
     def over_clips(values: list[float | None]) -> Any:
@@ -204,7 +219,7 @@ def _figures(scores: Sequence[Score], threshold: float, *, single: bool = False)
     minutes = sum(one.seconds for one in counted) / 60
     total = sum(one.blinks or 0 for one in counted)
     figures["blinks_per_minute"] = round(total / minutes, 1) if counted else None
-    figures["closures"] = _closures(scores, threshold, curves=not single)
+    figures["closures"] = _closures(scores, thresholds, curves=not single)
     return figures
 
 
@@ -221,21 +236,27 @@ def _lags(scores: Sequence[Score]) -> dict[str, float | None]:
     return lags
 
 
-def _closures(scores: Sequence[Score], threshold: float, *, curves: bool) -> dict[str, Any] | None:
-    counted = [one.closures for one in scores if one.closures is not None]
-    total = sum(counted, Closures.none())
+def _closures(
+    scores: Sequence[Score], thresholds: Mapping[bool, float], *, curves: bool
+) -> dict[str, Any] | None:
+    counted = [one for one in scores if one.closures is not None]
+    used = sorted({thresholds[one.filmed] for one in counted})
+    total = sum((one.closures for one in counted if one.closures), Closures.none())
     if not total.wanted[0]:
         return None
-    at = int(np.argmin(np.abs(THRESHOLDS - threshold)))
+    at = sum(
+        (one.closures.at(thresholds[one.filmed]) for one in counted if one.closures),
+        Closures.none().at(used[0]),
+    )
     offsets = [seconds for one in scores for seconds in one.closure_offsets]
     figures: dict[str, Any] = {
-        "sounds": int(total.wanted[0]),
-        "sounds_with_edges": int(total.wanted_all[0]),
-        "events": int(total.events[at]),
-        "threshold": threshold,
-        "recall": _rounded(float(total.recall[at])),
-        "recall_with_edges": _rounded(float(total.met_all[at] / max(total.wanted_all[at], 1))),
-        "precision": _rounded(float(total.precision[at])),
+        "sounds": int(at.wanted[0]),
+        "sounds_with_edges": int(at.wanted_all[0]),
+        "events": int(at.events[0]),
+        "threshold": used[0] if len(used) == 1 else used,
+        "recall": _rounded(float(at.recall[0])),
+        "recall_with_edges": _rounded(float(at.met_all[0] / max(at.wanted_all[0], 1))),
+        "precision": _rounded(float(at.precision[0])),
         "chance": _rounded(total.chance / max(total.spoken, 1e-9)),
         "offset_seconds": _rounded(float(np.median(offsets)) if offsets else None),
     }

@@ -160,6 +160,16 @@ class Closures:
             self.chance + other.chance, self.spoken + other.spoken,
         )  # fmt: skip
 
+    def at(self, threshold: float) -> Closures:
+        """The counts at the nearest of ``THRESHOLDS`` alone."""
+        k = int(np.argmin(np.abs(THRESHOLDS - threshold)))
+        only = slice(k, k + 1)
+        return Closures(
+            self.wanted[only], self.met[only], self.events[only], self.right[only],
+            self.neither[only], self.wanted_all[only], self.met_all[only],
+            self.chance, self.spoken,
+        )  # fmt: skip
+
     @classmethod
     def none(cls) -> Closures:
         nothing = np.zeros(len(THRESHOLDS), np.int64)

@@ -103,7 +103,8 @@ class Study:
         clips: videos or folders of videos; without any, all tracks of ``tracks``.
         tracks: folder of measured clips; those of ``clips`` are added to it.
         phones: folder of phone times.
-        synthetic, facegood: folders of speech without pictures, and of measured curves.
+        synthetic, facegood: folders of speech without pictures, and of measured curves; of both,
+            and apart of voices never trained on, at most 100 recordings.
         music: folder of music without voice.
         weights: folder of the model; the shipped one by default.
         baselines: measure them too.
@@ -133,7 +134,7 @@ class Study:
         model = AudioToFace.load(self.weights)
         config = load_weights("audio_to_face", folder=self.weights)[1]
         apart = frozenset(config.get("never_trained_on", NEVER_TRAINED_ON))
-        recordings = self._recordings()
+        recordings = self._recordings(apart)
         if not recordings:
             why = "; ".join(self._refused.values())
             raise InputError(f"nothing there can be measured: {why or 'no tracks'}")
@@ -168,15 +169,16 @@ class Study:
         words += ["--baselines"] if self.baselines else []
         return " ".join([*words, f"--each {self.each}", "-o OUT"])
 
-    def _recordings(self) -> list[Recording]:
+    def _recordings(self, apart: frozenset[str]) -> list[Recording]:
         recordings = self._read(self._measured() if self.clips else self._ready())
         for folder, read in ((self.facegood, read_curves), (self.synthetic, read_synthetic)):
             if folder is not None:
                 paths = sorted(folder.glob("*.npz"))
                 if not paths:
                     raise InputError(f"{folder} holds no npz files")
-                every = max(len(paths) // _SYNTHETIC_AT_MOST, 1)
-                recordings += [read(path) for path in paths[::every]]
+                unheard = [path for path in paths if _identity(path) in apart]
+                heard = [path for path in paths if path not in set(unheard)]
+                recordings += [read(path) for path in (*_some(heard), *_some(unheard))]
         return recordings
 
     def _measured(self) -> list[Path]:
@@ -212,6 +214,11 @@ class Study:
         return [one for one in filmed if one.identity not in apart]
 
 
+def _some(paths: Sequence[Path]) -> Sequence[Path]:
+    places = np.linspace(0, len(paths) - 1, min(len(paths), _SYNTHETIC_AT_MOST))
+    return [paths[round(place)] for place in places]
+
+
 def _spread(paths: Sequence[Path], each: int) -> list[Path]:
     """At most ``each`` tracks of each person, evenly spread over theirs."""
     people: dict[str, list[Path]] = {}
@@ -225,7 +232,7 @@ def _spread(paths: Sequence[Path], each: int) -> list[Path]:
 
 
 def _identity(path: Path) -> str:
-    """Who is in a track; its own name where that cannot be read, which ``read_track`` explains."""
+    """Who is in it; its own name where that cannot be read, which ``read_track`` explains."""
     try:
         with np.load(path) as track:
             return str(track["identity"])

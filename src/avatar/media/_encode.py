@@ -59,6 +59,16 @@ CONTAINERS = {
     ".gif": Container("gif", "gif", None, pixels="pal8"),
 }
 
+TRANSPARENT_CONTAINERS = {
+    ".webm": Container(
+        "webm", "libvpx-vp9", "libopus", pixels="yuva420p", options={**_VP9, "auto-alt-ref": "0"}
+    ),
+    ".mov": Container(
+        "mov", "prores_ks", "aac", pixels="yuva444p10le", options={"profile": "4444"}
+    ),
+}
+"""Those of ``CONTAINERS`` that can hold an alpha channel, and how."""
+
 _BT709, _LIMITED = 1, 1
 """FFmpeg's numbers."""
 
@@ -66,8 +76,8 @@ _BT709, _LIMITED = 1, 1
 class ContainerEncoder:
     """MP4, MOV, MKV, WebM or GIF, muxed as it comes into an open file.
 
-    Colour is BT.709, limited range, and says so. H.264 and VP9 with 4:2:0 chroma want even sides:
-    an odd one is padded by repeating its last row or column.
+    Colour is BT.709, limited range, and says so. 4:2:0 chroma wants even sides: an odd one is
+    padded by repeating its last row or column.
     """
 
     def __init__(
@@ -89,7 +99,8 @@ class ContainerEncoder:
         self._container = av.open(self._file, "w", format=kind.format)
         stream = self._container.add_stream(kind.video, rate=fps, options=dict(kind.options))
         self._video = cast(av.VideoStream, stream)
-        self._odd = (height % 2, width % 2) if kind.pixels == "yuv420p" else (0, 0)
+        self._pixels = kind.pixels
+        self._odd = (height % 2, width % 2) if kind.pixels.endswith("420p") else (0, 0)
         self._video.width, self._video.height = width + self._odd[1], height + self._odd[0]
         self._video.pix_fmt = kind.pixels
         self._video.codec_context.time_base = 1 / fps
@@ -103,10 +114,12 @@ class ContainerEncoder:
             self._audio = _AudioTrack(self._container, kind.audio, sample_rate)
 
     def picture(self, image: ImageArray) -> None:
-        if self._palette is None:
-            frame = yuv_frame(image)
-        else:
+        if self._palette is not None:
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        elif image.shape[2] == 4:
+            frame = _transparent_frame(image, self._odd, self._pixels)
+        else:
+            frame = yuv_frame(image)
         frame.pts, frame.time_base = self._count, self._time_base
         self._count += 1
         if self._palette is not None:
@@ -146,6 +159,14 @@ def yuv_frame(image: ImageArray) -> av.VideoFrame:
     y, u, v = planes
     yuv420_(y, u, v, torch.from_numpy(image))
     return frame
+
+
+def _transparent_frame(image: ImageArray, odd: tuple[int, int], pixels: str) -> av.VideoFrame:
+    """``[H, W, 4]`` RGBA as a frame for an encoder, in FFmpeg's pixel format ``pixels``."""
+    if any(odd):
+        image = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
+    return frame.reformat(format=pixels, dst_colorspace=_BT709, dst_color_range=_LIMITED)
 
 
 class _Checked:

@@ -18,6 +18,8 @@ import numpy as np
 from avatar.errors import InputError, OutputError
 from avatar.media._encode import (
     CONTAINERS,
+    TRANSPARENT_CONTAINERS,
+    Container,
     ContainerEncoder,
     Encoder,
     SequenceEncoder,
@@ -42,6 +44,9 @@ class VideoWriter:
     ``%05d.png``                 beside them
     ============================ ==================================================
 
+    With ``alpha``, pictures have a fourth channel, which is kept in WebM (VP9), MOV (ProRes 4444)
+    and PNG; other formats refuse it.
+
     Sound is resampled to a rate the format knows. Frames lie ``1 / fps`` apart; the sound is as
     long as what was written, and a frame written without sound gets its share of silence.
     An odd side of a 4:2:0 format is padded by one repeated row or column.
@@ -55,9 +60,11 @@ class VideoWriter:
         height: of the pictures, in pixels.
         fps: frames a second.
         sample_rate: of the sound that will be written; None for a silent clip.
+        alpha: the pictures are RGBA, not premultiplied.
 
     Raises:
-        OutputError: unknown suffix, no such folder, no permission, disk full, nothing written.
+        OutputError: unknown suffix, or one that cannot be transparent; no such folder, no
+            permission, disk full, nothing written.
         InputError: impossible size or fps; a picture or sound of another kind than announced.
 
     Example:
@@ -74,6 +81,7 @@ class VideoWriter:
         height: int,
         fps: float,
         sample_rate: int | None = None,
+        alpha: bool = False,
     ) -> None:
         self.path = os.fspath(path)
         if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
@@ -83,7 +91,8 @@ class VideoWriter:
         self.width, self.height, self.sample_rate = width, height, sample_rate
         self.frames_written = self.samples_written = 0
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._target = _target(self.path)
+        self.alpha = alpha
+        self._target = _target(self.path, alpha)
         self._encoder: Encoder | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -99,7 +108,7 @@ class VideoWriter:
         """Add one frame and the sound from it to the next.
 
         Args:
-            image: ``[height, width, 3]`` uint8 RGB.
+            image: ``[height, width, 3]`` uint8 RGB; four channels with ``alpha``.
             audio: ``[n]`` float32 at ``sample_rate``; None for silence.
 
         Raises:
@@ -108,7 +117,7 @@ class VideoWriter:
         """
         if self._encoder is None:
             raise InputError(f"{self.path}: open the writer in a with block before writing")
-        expected = (self.height, self.width, 3)
+        expected = (self.height, self.width, 4 if self.alpha else 3)
         if image.shape != expected or image.dtype != np.uint8:
             raise InputError(
                 f"{self.path}: expected uint8 pictures of shape {list(expected)}, "
@@ -181,9 +190,9 @@ class VideoWriter:
 class _FileTarget:
     """One file, under a temporary name until it is complete."""
 
-    def __init__(self, path: str, suffix: str) -> None:
+    def __init__(self, path: str, kind: Container) -> None:
         self._path = Path(path)
-        self._kind = CONTAINERS[suffix]
+        self._kind = kind
         self._hidden = _hidden_beside(self._path)
         self._file: BinaryIO | None = None
 
@@ -238,7 +247,7 @@ def _hidden_beside(path: Path) -> Path:
     return path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
 
 
-def _target(path: str) -> _FileTarget | _FolderTarget:
+def _target(path: str, alpha: bool) -> _FileTarget | _FolderTarget:
     """What ``path`` asks for, refused here if it cannot be written."""
     name, suffix = Path(path).name, Path(path).suffix.lower()
     if path.endswith(("/", os.sep)):
@@ -256,10 +265,15 @@ def _target(path: str) -> _FileTarget | _FolderTarget:
             f"{path}: cannot tell the format from {suffix or 'no suffix'!r}; end it in "
             f"{', '.join(CONTAINERS)}, or in '/' for a folder of PNG pictures"
         )
+    if alpha and suffix not in TRANSPARENT_CONTAINERS:
+        raise OutputError(
+            f"{path}: {suffix} cannot be transparent; end it in "
+            f"{', '.join(TRANSPARENT_CONTAINERS)}, or in '/' for a folder of PNG pictures"
+        )
     _refuse_parent(path, Path(path).parent)
     if Path(path).is_dir():
         raise OutputError(f"{path}: is a folder; name a file, or end it in '/' for PNG pictures")
-    return _FileTarget(path, suffix)
+    return _FileTarget(path, (TRANSPARENT_CONTAINERS if alpha else CONTAINERS)[suffix])
 
 
 def _single_number(path: str, name: str) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avatar.face import FaceRig
 from avatar.motion.curves import (
     CURVES,
     NOT_PARTED,
     OPENS,
     PARTED,
     PRESSED,
-    curve_matrix,
 )
 from avatar.speech import FEATURES, FRAMES_PER_BLOCK
 from avatar.training.speech_batches import TAPS
@@ -123,10 +120,3 @@ def split(raw: Tensor, *, slope: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     parted = functional.relu(1.0 - shares @ torch.from_numpy(NOT_PARTED))[..., None]
     curves = curves * (1.0 - pressed * torch.from_numpy(OPENS)) + parted * torch.from_numpy(PARTED)
     return curves, logits, raw[..., -1]
-
-
-def lip_matrix() -> Tensor:
-    """``[16, 2]``: inner-lip opening and width that each curve gives through the rig."""
-    basis = FaceRig.load().expression_basis
-    lips = np.stack([basis[:, 14, 1] - basis[:, 13, 1], basis[:, 308, 0] - basis[:, 78, 0]], 1)
-    return torch.from_numpy((curve_matrix() @ lips).astype(np.float32))

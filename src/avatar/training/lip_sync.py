@@ -7,9 +7,9 @@ import torch
 
 from avatar.motion.audio_to_face import GATE_FROM, GATE_SPAN
 from avatar.speech import FRAMES_PER_BLOCK
-from avatar.training.audio_to_face_network import AudioToFaceNetwork, lip_matrix, split
+from avatar.training.audio_to_face_network import AudioToFaceNetwork, split
 from avatar.training.speech_batches import TAPS, batch_features
-from avatar.training.speech_data import Track, shifted
+from avatar.training.speech_data import Track, lip_matrix, shifted
 from avatar.types import FloatArray
 
 _FURTHEST_STEPS = 40
@@ -24,7 +24,7 @@ def predict(network: AudioToFaceNetwork, powers: FloatArray) -> FloatArray:
     features = batch_features(powers[None, : blocks * FRAMES_PER_BLOCK])
     curves, _, gate = split(network(torch.from_numpy(features)))
     opened = ((torch.sigmoid(gate) - GATE_FROM) / GATE_SPAN).clamp(0, 1)
-    opening = (curves.clamp(0, 1) @ lip_matrix())[..., 0] * opened
+    opening = (curves.clamp(0, 1) @ torch.from_numpy(lip_matrix()))[..., 0] * opened
     made = opening[0, :, :2].reshape(-1).numpy()
     times = 2 * np.arange(len(made)) + FRAMES_PER_BLOCK - TAPS[0]
     opened_at = np.interp(np.arange(len(powers)), times, made)

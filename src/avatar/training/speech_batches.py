@@ -63,6 +63,7 @@ class SpeechBatches:
         people: tracks by person; several lists of people, one for each entry of ``shares``.
         shares: how much of a batch comes from each list; an empty list's goes to the others.
         noises: tracks without a voice, also used as background.
+        augment: do all this; otherwise only the level changes.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class SpeechBatches:
         *,
         seed: int,
         blocks: int = 75,
+        augment: bool = True,
     ) -> None:
         known = [(group, share) for group, share in zip(people, shares, strict=True) if group]
         self._people = [list(group.values()) for group, _ in known]
         self._weights = [self._person_weights(group) for group in self._people]
         self._shares = np.array([share for _, share in known]) / sum(share for _, share in known)
         self._noises = noises
+        self._augment = augment
         self._rng = np.random.default_rng(seed)
         self._steps = blocks * FRAMES_PER_BLOCK
 
@@ -119,7 +122,8 @@ class SpeechBatches:
         start = int(self._rng.integers(0, max(len(track.powers) - self._steps, 1)))
         return track.powers[(start + np.arange(self._steps)) % len(track.powers)]
 
-    def _sound(self, powers: FloatArray, still: bool) -> FloatArray:
+    def _elsewhere(self, powers: FloatArray) -> FloatArray:
+        """The sound of another throat, microphone and room."""
         rng = self._rng
         if rng.random() < 0.8:
             powers = self._warp(powers)
@@ -130,10 +134,16 @@ class SpeechBatches:
             share = rng.uniform(0.02, 0.35) * (1 - decay)
             tail = lfilter([0, share], [1, -decay], powers, axis=0)
             powers = (powers + tail).astype(np.float32)
+        return powers
+
+    def _sound(self, powers: FloatArray, still: bool) -> FloatArray:
+        rng = self._rng
+        if self._augment:
+            powers = self._elsewhere(powers)
         if not still:
             loud = np.percentile(powers.sum(1), 90) + 1e-9
             powers = powers * (10 ** rng.uniform(-4.2, -1.2) / loud)
-            if rng.random() < 0.6:
+            if self._augment and rng.random() < 0.6:
                 noise = self._background()
                 ratio = 10 ** rng.uniform(-4.0, -0.8)
                 scale = np.percentile(powers.sum(1), 90) / (noise.sum(1).mean() + 1e-9)
@@ -147,7 +157,7 @@ class SpeechBatches:
         group = int(rng.choice(len(self._shares), p=self._shares))
         own = self._people[group][int(rng.choice(len(self._people[group]), p=self._weights[group]))]
         track = own[int(rng.integers(len(own)))]
-        rate = rng.uniform(0.88, 1.14)
+        rate = rng.uniform(0.88, 1.14) if self._augment else 1.0
         span = self._steps * rate
         slack = len(track.powers) - span
         start = rng.uniform(-60, slack + 60) if slack > 0 else rng.uniform(slack - 30, 30)

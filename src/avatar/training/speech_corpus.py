@@ -66,9 +66,8 @@ def load_corpus(sources: Sources, seed: int) -> Corpus:
     if "facegood" not in apart:
         free |= normalise_people(read_facegood(path) for path in shard_paths(sources.facegood))
     articulation = learn_articulation(train)
-    spoken = normalise_people(
-        read_synthetic(path, articulation) for path in shard_paths(sources.synthetic)
-    )
+    voices = (read_synthetic(path, articulation) for path in shard_paths(sources.synthetic))
+    spoken = normalise_people(voice for voice in voices if voice.identity not in apart)
     rng = np.random.default_rng(seed)
     noises = [
         still_track(f"noise{i}", noise(rng, _NOISE_SECONDS, rng.uniform(-55, -20)))

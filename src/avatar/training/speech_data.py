@@ -19,6 +19,7 @@ import soxr
 
 from avatar.config import SAMPLE_RATE
 from avatar.errors import InputError
+from avatar.face import FaceRig
 from avatar.motion.curves import CURVES, OPENING, curve_matrix
 from avatar.speech import HOP_SAMPLES, mel_powers
 from avatar.training.coarticulation import Articulation, Phones, coarticulate
@@ -28,11 +29,15 @@ from avatar.types import VISEME_NAMES, FloatArray
 STEPS_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
 LIP_MEASURES = ("opening", "width")
 
-HELD_OUT = frozenset({
+HELD_OUT_VOICES = frozenset({
+    "tts_flite_rms", "tts_festival_ked_diphone", "tts_espeak_en-gb_m1", "tts_espeak_de_f3",
+    "tts_espeak_es_f1", "tts_espeak_cmn_m5",
+})  # fmt: skip
+HELD_OUT = HELD_OUT_VOICES | {
     "GRID_s31", "GRID_s2", "GRID_x5", "GRID_x6", "latentsync_demo1_video", "liveportrait_d9",
     "liveportrait_d13", "liveportrait_d20", "liveportrait_s32", "stylised_c",
-})  # fmt: skip
-"""People that no training may see."""
+}  # fmt: skip
+"""People and synthetic voices that no training may see or hear."""
 
 _REFERENCE_OPENING = 0.15
 """What the 95th percentile of a person's opening is scaled to, in inter-ocular distances."""
@@ -84,6 +89,13 @@ def lip_measures(landmarks: FloatArray) -> FloatArray:
         return np.asarray(np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=1), np.float32)
 
     return np.stack([distance(13, 14), distance(78, 308)], 1) / distance(33, 263)[:, None]
+
+
+def lip_matrix() -> FloatArray:
+    """``[16, 2]``: inner-lip opening and width that each curve gives through the rig."""
+    basis = FaceRig.load().expression_basis
+    lips = np.stack([basis[:, 14, 1] - basis[:, 13, 1], basis[:, 308, 0] - basis[:, 78, 0]], 1)
+    return np.asarray(curve_matrix() @ lips, np.float32)
 
 
 def _aligned(path: Path) -> Phones:
@@ -146,11 +158,11 @@ def learn_articulation(people: dict[str, list[Track]]) -> Articulation:
         known = [t for t in own if t.kind == "measured" and t.phones]
         for track in known:
             motion = np.concatenate([track.curves, track.lips], 1)
-            examples.append((track.phones or [], motion))
+            examples.append((track.phones or [], track.powers, motion))
             weights.append(1.0 / np.sqrt(len(known)))
     if not examples:
         raise InputError("no filmed clip has phone times; run avatar.training.grid_alignment first")
-    return Articulation.fit(examples, weights)
+    return Articulation.fit(examples, weights, lip_matrix())
 
 
 _FACEGOOD = {
@@ -192,7 +204,7 @@ def read_synthetic(path: Path, articulation: Articulation) -> Track:
     columns = [data[f"phone_{name}"].tolist() for name in ("start", "end", "viseme")]
     phones: Phones = list(zip(*columns, strict=True))
     visemes = _visemes(phones, len(powers))
-    curves, lips = articulation(phones, len(powers))
+    curves, lips = articulation(phones, powers)
     return Track(
         identity=str(data["identity"]),
         kind="synthetic",

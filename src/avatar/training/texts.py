@@ -46,6 +46,32 @@ How do you feel about moving to another city?
 Wow, that is a really amazing idea!
 Good evening, and welcome to the news at nine."""
 
+_HELD_OUT_SENTENCES = """\
+The museum is closed, but the park beside it is open until nine.
+Somebody must have borrowed my umbrella from the office.
+Is there a bus stop nearby, or should we take a cab?
+Maple syrup tastes better on warm pancakes.
+Brown bears sometimes climb to the top of a mountain.
+Her number is probably in the phone book by the lamp.
+I promise to pay back every penny by the end of the month.
+Paper boats float better than wooden ones, apparently.
+Please remember to bring both maps and a compass.
+The company has published a report about climate change.
+We spent the whole summer painting the bathroom purple.
+My neighbour plays the trumpet before breakfast.
+A simple problem may become complicated by bad planning.
+Nobody expected the game to be over so soon.
+They gave us clear instructions for using the computer.
+Imagine a bright room with a piano in the middle."""
+
+_HELD_OUT_FOREIGN = {
+    "de": "Bitte bringen Sie mir ein Glas Wasser. Meine Mutter wohnt am Bodensee. "
+    "Der Zug kommt um halb sieben. Ich habe mein Buch im Auto vergessen.",
+    "es": "Mi madre compra pan por la mañana. El perro blanco duerme bajo la mesa. "
+    "¿Cuánto vale el billete de ida y vuelta? No puedo venir mañana.",
+    "cmn": "我爸爸每天骑自行车上班。明年我想去美国旅行。请把门关上。孩子们在公园里跑步。",
+}
+
 _FOREIGN = {
     "de": "Guten Morgen, wie geht es Ihnen? Mein Bruder baut ein blaues Boot. "
     "Wir möchten bitte bezahlen. Das Wetter wird morgen besser. Können Sie mir bitte helfen? "
@@ -96,8 +122,19 @@ def english_sentence(rng: np.random.Generator) -> str:
 def foreign_sentence(rng: np.random.Generator, voice: str) -> str:
     """A sentence or two in the language of an espeak-ng voice; English for voices of English."""
     text = _FOREIGN.get(voice.split("-")[0])
-    if text is None:
-        return english_sentence(rng)
+    return english_sentence(rng) if text is None else _two_of(text, rng)
+
+
+def held_out_sentence(rng: np.random.Generator, voice: str = "en") -> str:
+    """A sentence or two that the others never give, in the language of an espeak-ng voice."""
+    text = _HELD_OUT_FOREIGN.get(voice.split("-")[0])
+    if text is not None:
+        return _two_of(text, rng)
+    lines = _HELD_OUT_SENTENCES.splitlines()
+    return lines[int(rng.integers(len(lines)))]
+
+
+def _two_of(text: str, rng: np.random.Generator) -> str:
     for end in _SENTENCE_END:
         text = text.replace(end, end + "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
