@@ -44,7 +44,7 @@ class Generator:
         self, networks: dict[str, PartGenerator], device: str = "cpu", *, weights_sha256: str = ""
     ) -> None:
         self.device = device
-        self.dtype = _fast_dtype(device)
+        self.dtype = fast_dtype(device)
         self.networks = networks
         self.weights_sha256 = weights_sha256
         for network in networks.values():
@@ -282,7 +282,7 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> Pa
     return network
 
 
-def _fast_dtype(device: str) -> torch.dtype:
+def fast_dtype(device: str) -> torch.dtype:
     """bfloat16 where the hardware multiplies it, float32 elsewhere."""
     if device.startswith("cuda"):
         return torch.bfloat16
