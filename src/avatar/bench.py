@@ -8,6 +8,7 @@ slow machine too.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import json
 import platform
@@ -289,6 +290,8 @@ def run_live(
         for k in range(count)
     ]
     results = [LiveResult() for _ in sessions]
+    gc.collect()
+    gc.freeze()  # looking at all that is loaded for garbage would hold up every session
     timetable = [(time.monotonic() + k / count / FPS, k) for k in range(count)]  # a heap
     spoken = [0] * count
     drawn: dict[int, Drawing] = {}
@@ -312,6 +315,7 @@ def run_live(
             heapq.heappush(timetable, (sessions[k].next_due_seconds() or 0.0, k))
         if not due and not done:
             time.sleep(0.0005)
+    gc.unfreeze()
     for session, result in zip(sessions, results, strict=True):
         result.late_frames = session.metrics().late_frames
         session.close()
