@@ -123,7 +123,7 @@ def measure(
     progress("live sessions")
     drawing = live_sessions(person, guess=fps[512] / FPS, pixels=True)
     progress("live sessions without pixels")
-    moving = live_sessions(person, guess=motion_guess(person), pixels=False)
+    moving = live_sessions(person, guess=0.8 / FPS / crowd_frame_seconds(person, 50), pixels=False)
     return Figures(
         machine=machine(),
         fps_512=round(fps[512], 1),
@@ -369,16 +369,17 @@ def _writer(folder: Path, person: Avatar, size: int) -> VideoWriter:
     )
 
 
-def motion_guess(person: Avatar) -> float:
-    """About how many sessions without pixels one thread can keep up with, made as a crowd is."""
-    frames, crowd = 50, 50
+def crowd_frame_seconds(person: Avatar, crowd: int) -> float:
+    """What a frame without pixels costs where so many sessions are stepped together."""
+    frames = 25
+    sound = voice(frames / FPS + 1.0)
     sessions = [person.session(pixels=False, seed=k) for k in range(crowd)]
     for session in sessions:
-        session.push_audio(voice(frames / FPS + 1.0))
+        session.push_audio(sound)
     begun = time.perf_counter()
     for _ in range(frames):
         person.engine.step(sessions)
-    return 0.8 * crowd * frames / FPS / (time.perf_counter() - begun)
+    return (time.perf_counter() - begun) / frames / crowd
 
 
 _COLD = """
