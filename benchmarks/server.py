@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--streams", type=int, default=200)
-    parser.add_argument("--held", type=int, default=60, help="streams that are held in time")
+    parser.add_argument("--held", type=int, default=120, help="streams that are held in time")
     parser.add_argument("--group", type=int, default=5, help="frames in an answer, grouped")
     parser.add_argument("--chunk", type=int, default=100, help="milliseconds of sound in a request")
     parser.add_argument("--pictures", type=int, default=2, help="streams with pictures")

@@ -319,12 +319,12 @@ template <class T> std::vector<T *> all_at(const std::vector<py::array> &arrays,
   return places;
 }
 
-// Lets other threads of Python run while a network has many rows. With a few it is done sooner than
-// the interpreter could be had back.
+// Lets other threads of Python run while a network has very many rows. With less, a millisecond, it
+// is done sooner than the interpreter could be had back from a busy thread.
 class ReleasedFor {
 public:
   explicit ReleasedFor(int64_t rows) {
-    if (rows >= 8)
+    if (rows >= 64)
       released_.emplace();
   }
 
@@ -411,7 +411,6 @@ PYBIND11_MODULE(_native, module) {
   module.def("tower", &tower);
   module.def("log_mel", &log_mel);
   module.def("mouth", &mouth);
-  module.attr("dense_panel") = int(avatar::kDensePanel);
   module.def("isa", [] { return std::string(kernels().isa); });
   module.def("available_isas", &available);
   module.def("use_isa", &use_isa);

@@ -8,6 +8,7 @@ slow machine too.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import json
 import platform
@@ -122,7 +123,7 @@ def measure(
     progress("live sessions")
     drawing = live_sessions(person, guess=fps[512] / FPS, pixels=True)
     progress("live sessions without pixels")
-    moving = live_sessions(person, guess=motion_guess(person), pixels=False)
+    moving = live_sessions(person, guess=0.8 / FPS / crowd_frame_seconds(person, 50), pixels=False)
     return Figures(
         machine=machine(),
         fps_512=round(fps[512], 1),
@@ -289,6 +290,8 @@ def run_live(
         for k in range(count)
     ]
     results = [LiveResult() for _ in sessions]
+    gc.collect()
+    gc.freeze()  # looking at all that is loaded for garbage would hold up every session
     timetable = [(time.monotonic() + k / count / FPS, k) for k in range(count)]  # a heap
     spoken = [0] * count
     drawn: dict[int, Drawing] = {}
@@ -312,6 +315,7 @@ def run_live(
             heapq.heappush(timetable, (sessions[k].next_due_seconds() or 0.0, k))
         if not due and not done:
             time.sleep(0.0005)
+    gc.unfreeze()
     for session, result in zip(sessions, results, strict=True):
         result.late_frames = session.metrics().late_frames
         session.close()
@@ -365,16 +369,17 @@ def _writer(folder: Path, person: Avatar, size: int) -> VideoWriter:
     )
 
 
-def motion_guess(person: Avatar) -> float:
-    """About how many sessions without pixels one thread can keep up with, made as a crowd is."""
-    frames, crowd = 50, 50
+def crowd_frame_seconds(person: Avatar, crowd: int) -> float:
+    """What a frame without pixels costs where so many sessions are stepped together."""
+    frames = 25
+    sound = voice(frames / FPS + 1.0)
     sessions = [person.session(pixels=False, seed=k) for k in range(crowd)]
     for session in sessions:
-        session.push_audio(voice(frames / FPS + 1.0))
+        session.push_audio(sound)
     begun = time.perf_counter()
     for _ in range(frames):
         person.engine.step(sessions)
-    return 0.8 * crowd * frames / FPS / (time.perf_counter() - begun)
+    return (time.perf_counter() - begun) / frames / crowd
 
 
 _COLD = """

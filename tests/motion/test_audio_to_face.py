@@ -13,6 +13,7 @@ import torch
 from avatar.errors import WeightsError
 from avatar.motion import CURVES, AudioToFace, Ear, curve_matrix
 from avatar.motion.audio_to_face import GATE_FROM, GATE_SPAN, LOOKAHEAD_SECONDS
+from avatar.ops import _native
 from avatar.speech import FEATURES
 from avatar.training.audio_to_face_network import AudioToFaceNetwork, NetworkShape, split
 from avatar.types import ARKIT_NAMES, VISEME_NAMES, FloatArray
@@ -71,8 +72,12 @@ def heard(ear: Ear) -> list[tuple[bytes, float, float]]:
     return [(mouth.tobytes(), speech, loudness) for mouth, speech, loudness in ear.heard]
 
 
-@pytest.mark.parametrize("count", [2, 3, 7, 19])
-def test_an_ear_hears_the_same_bits_in_any_company(count: int) -> None:
+@pytest.mark.parametrize(("count", "kernels"), [(2, True), (3, True), (7, False), (19, True)])
+def test_an_ear_hears_the_same_bits_in_any_company(
+    count: int, kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernels:
+        monkeypatch.setattr(_native, "cpu_kernels", lambda: None)
     model = AudioToFace.load()
     alone, together = ([model.ear() for _ in range(count)] for _ in range(2))
     for turn, chunk in enumerate((640, 100, 2000, 1300, 5000)):

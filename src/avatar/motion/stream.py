@@ -27,7 +27,7 @@ from avatar.motion.curves import CURVES
 from avatar.motion.idle import SILENCE, IdleLife, Prosody, Voice
 from avatar.motion.style import NEUTRAL, Style
 from avatar.speech import SAMPLES_PER_BLOCK
-from avatar.types import VISEME_NAMES, FloatArray, Motion
+from avatar.types import ARKIT_NAMES, VISEME_NAMES, FloatArray, Motion
 
 _KNOT_SAMPLES = SAMPLES_PER_BLOCK // (KNOTS - 1)
 _HANDOVER_SECONDS = 0.08
@@ -208,7 +208,9 @@ class MotionStream:
 
     def _motion(self, instants: list[_Instant]) -> Motion:
         """The whole face of the frames that go out now."""
-        motion = Motion.still(len(instants), self.fps)
+        expression = np.empty((len(instants), len(ARKIT_NAMES)), np.float32)
+        visemes = np.empty((len(instants), len(VISEME_NAMES)), np.float32)
+        poses = np.empty((len(instants), 4 + 3 + 2), np.float32)
         for i, instant in enumerate(instants):
             look = self._blend.advance()
             life = self._life.at(
@@ -218,14 +220,13 @@ class MotionStream:
                 head_motion=look.head_motion,
                 breath=look.breath,
             )
-            motion.gaze[i] = express(instant.mouth[:_CURVES], life, look, motion.expression[i])
-            motion.rotation[i] = _quaternion(*life.turn)
-            motion.translation[i] = life.shift
-            motion.visemes[i] = instant.mouth[_CURVES:]
+            gaze = express(instant.mouth[:_CURVES], life, look, expression[i])
+            poses[i] = (*_quaternion(*life.turn), *life.shift, *gaze)
+            visemes[i] = instant.mouth[_CURVES:]
             self._frames += 1
         if instants:
             self._shown = instants[-1]
-        return motion
+        return Motion(expression, poses[:, :4], poses[:, 4:7], poses[:, 7:], visemes, self.fps)
 
 
 def _quaternion(x: float, y: float, z: float) -> tuple[float, float, float, float]:

@@ -72,7 +72,7 @@ class Mouth:
         visemes /= visemes.sum(1, keepdims=True)
         curves = np.maximum(raw[:, : self.curves], _ZERO)
         curves *= _ONE - visemes[:, self._pressed, None] * opens
-        curves += np.maximum(_ONE - visemes @ not_parted, _ZERO)[:, None] * parted
+        curves += np.maximum(_ONE - (visemes * not_parted).sum(1), _ZERO)[:, None] * parted
         heard = speech[:, None]
         curves = np.minimum(curves, _ONE) * heard
         visemes *= heard

@@ -23,8 +23,9 @@ from avatar.serving.stream import Emit, EndOut, LiveStream, Output
 from avatar.types import Frame, ImageArray
 
 _CROWD = 16
-_GATHER_SECONDS = 0.008
-"""A crowd of sessions is served no more often: frames due within this time are made together."""
+_GATHER_SECONDS, _LONGEST_GATHER = 0.0001, 0.016
+"""A crowd is served once in so many seconds for each session: frames due in them are made together.
+"""
 
 T = TypeVar("T")
 _Deliveries = list[tuple[LiveStream, int, Output]]
@@ -136,9 +137,10 @@ class Scheduler:
                 now = time.monotonic()
                 until = self._timetable[0][0] if self._timetable else None
                 pause = 0.0 if self._woken else None if until is None else until - now
-                rest = self._round - now if len(self._streams) > _CROWD else 0.0
+                crowd = len(self._streams)
+                rest = self._round - now if crowd > _CROWD else 0.0
                 if pause is not None and max(pause, rest) <= 0.0:
-                    self._round = now + _GATHER_SECONDS
+                    self._round = now + min(_GATHER_SECONDS * crowd, _LONGEST_GATHER)
                     return self._take_ready(now)
                 self._rests = rest > 0.0
                 self._changed.wait(rest if self._rests else pause)
@@ -167,20 +169,15 @@ class Scheduler:
         for stream in free:
             self._try(stream, stream.grant_wishes, deliveries)
         self._hear(free)
-        made = 0
+        plain: list[_Held] = []
         pictured: list[_Held] = []
         for stream in free:
             request = self._try(stream, stream.advance, deliveries)
-            if request is None:
-                continue
-            made += 1
-            if request.portrait is None and request.picture is None:
-                shown = stream.session.accept(request, None)
-                self._hand_over(stream, request.frame if shown else None, deliveries)
-            else:
-                pictured.append(_Held(stream, request))
-        if made:
+            if request is not None:
+                (pictured if stream.plan.video else plain).append(_Held(stream, request))
+        if made := len(plain) + len(pictured):
             self._metrics.stage("feed", time.perf_counter() - begun, made)
+        self._draw(plain, deliveries)
         self._flush(deliveries)
         for begin in range(0, len(pictured), self._step_sessions):
             self._draw(pictured[begin : begin + self._step_sessions], deliveries)
@@ -212,7 +209,9 @@ class Scheduler:
             log_fault("hearing failed")
 
     def _draw(self, batch: Sequence[_Held], deliveries: _Deliveries) -> None:
-        """Begin to draw; what is done at once, as pictures that repeat are, is handed over."""
+        """Begin to draw; what is done at once, as it is without pictures, is handed over."""
+        if not batch:
+            return
         begun = time.perf_counter()
         try:
             drawings = self._engine.begin(batch)

@@ -225,7 +225,7 @@ class Timeline:
         if not self._pending or passage is None or self._ended:
             return bool(self._pending)
         if self._gridded:
-            return self._analysed_samples() >= len(self._silence())
+            return self._analysed_samples() >= self._slot_samples()
         return self._joined_frames(passage) >= passage.frames + 2
 
     def _read_on(self) -> bool:
@@ -323,17 +323,19 @@ class Timeline:
     def _grid(self, index: int) -> int:
         return round(index * self._rate / self._fps)
 
+    def _slot_samples(self) -> int:
+        """Of the next slot of the grid."""
+        return self._grid(self.index + 1) - self._grid(self.index)
+
     def _silence(self) -> FloatArray:
         """As long as the next slot of the grid."""
-        return np.zeros(self._grid(self.index + 1) - self._grid(self.index), np.float32)
+        return np.zeros(self._slot_samples(), np.float32)
 
     def _speech(self, passage: _Passage, last: bool) -> FloatArray:
         """The sound of the next slot; in the grid, silence fills the last one."""
         if self._gridded:
-            slot = self._silence()
-            sound = self._cut(len(slot))
-            slot[: len(sound)] = sound
-            return slot
+            sound = self._cut(count := self._slot_samples())
+            return sound if len(sound) == count else np.pad(sound, (0, count - len(sound)))
         if last:
             return self._cut(self._analysed_samples())
         begin, end = (self._grid(passage.frames + i) for i in (0, 1))
@@ -345,6 +347,8 @@ class Timeline:
 
     def _cut(self, count: int) -> FloatArray:
         """Take up to ``count`` samples of the analysed sound."""
+        if self._sound and len(self._sound[0]) == count:
+            return self._sound.popleft()
         parts: list[FloatArray] = [_NOTHING]
         while count and self._sound:
             first = self._sound.popleft()
