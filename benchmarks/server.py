@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -47,7 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--streams", type=int, default=200)
-    parser.add_argument("--held", type=int, default=60, help="streams that are held in time")
+    parser.add_argument("--held", type=int, default=120, help="streams that are held in time")
+    parser.add_argument("--group", type=int, default=5, help="frames in an answer, grouped")
+    parser.add_argument("--chunk", type=int, default=100, help="milliseconds of sound in a request")
     parser.add_argument("--pictures", type=int, default=2, help="streams with pictures")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
@@ -213,6 +216,12 @@ def motion_streams(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict
     return held(folder, voice, config, chosen.streams, chosen)
 
 
+def motion_streams_grouped(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The same with several frames in each answer, for clients that hold a buffer anyway."""
+    config = pb.SessionConfig(idle_frames=True, frames_per_message=chosen.group)
+    return held(folder, voice, config, chosen.streams, chosen)
+
+
 def motion_streams_held(folder: Path, voice: Any, chosen: argparse.Namespace) -> dict[str, Any]:
     """The same with as many streams as these cores hold in time."""
     config = pb.SessionConfig(idle_frames=True)
@@ -234,15 +243,17 @@ def held(
     """What it takes to hold ``streams`` sessions of one kind."""
     with served(folder, f"max_sessions={streams}", workers=chosen.workers) as server:
         before, own = server.cpu_seconds(), time.process_time()
-        received = asyncio.run(hold(server.address, voice, config, streams, chosen.seconds))
+        received = asyncio.run(hold(server.address, voice, config, streams, chosen))
         spent, own_spent = server.cpu_seconds() - before, time.process_time() - own
         memory = server.megabytes()
-    frames = [len(stream.times) for stream in received]
-    lateness = [late for stream in received for late in behind(stream.times)]
+    frames = [stream.frames for stream in received]
+    lateness = [late for stream in received for late in behind(stream)]
     return {
         "streams": streams,
         "seconds": chosen.seconds,
         "workers": chosen.workers,
+        "frames_per_message": max(1, config.frames_per_message),
+        "sound_chunk_milliseconds": chosen.chunk,
         "frames_per_second_of_a_stream": round(statistics.mean(frames) / chosen.seconds, 2),
         "slowest_stream_frames_per_second": round(min(frames) / chosen.seconds, 2),
         "late_by": percentiles(lateness),
@@ -255,9 +266,9 @@ def held(
     }
 
 
-def behind(times: list[float]) -> list[float]:
-    """How much later each frame came than the steadiest clock through them would have it."""
-    offsets = np.array(times) - np.arange(len(times)) / FPS
+def behind(stream: Received) -> list[float]:
+    """How much later each answer came than the steadiest clock through them would have it."""
+    offsets = np.array(stream.times) - np.array(stream.indices) / FPS
     settled = offsets[min(25, len(offsets) // 4) :]
     return list(settled - np.percentile(settled, 5)) if len(settled) else []
 
@@ -266,12 +277,14 @@ def behind(times: list[float]) -> list[float]:
 class Received:
     """What came of one stream."""
 
-    times: list[float]
+    times: list[float]  # of each answer
+    indices: list[int]  # of its last frame
+    frames: int = 0
     bytes: int = 0
 
 
 async def hold(
-    address: str, voice: Any, config: Any, streams: int, seconds: float
+    address: str, voice: Any, config: Any, streams: int, chosen: argparse.Namespace
 ) -> list[Received]:
     """The frames of each stream."""
     pcm = (voice * 32767).astype("<i2")
@@ -282,7 +295,7 @@ async def hold(
         tasks = []
         for k in range(streams):
             shifted = np.roll(pcm, k * 1733).tobytes()
-            stream = one_stream(stubs[k % len(stubs)], config, shifted, seconds)
+            stream = one_stream(stubs[k % len(stubs)], config, shifted, chosen)
             tasks.append(asyncio.create_task(stream))
             await asyncio.sleep(1 / streams)
         return await asyncio.gather(*tasks)
@@ -291,37 +304,35 @@ async def hold(
             await channel.close()
 
 
-async def one_stream(stub: Any, config: Any, pcm: bytes, seconds: float) -> Received:
+async def one_stream(stub: Any, config: Any, pcm: bytes, chosen: argparse.Namespace) -> Received:
     call = stub.StreamSpeak()
     await call.write(pb.StreamSpeakRequest(config=config))
     await call.read()
-    begun = time.monotonic()
-    talking = asyncio.create_task(talk(call, pcm))
-    received = Received([])
-    while (now := time.monotonic()) < begun + seconds:
-        try:
-            answer = await asyncio.wait_for(call.read(), begun + seconds - now)
-        except TimeoutError:
-            break
-        if answer is grpc.aio.EOF:
-            break
-        if answer.HasField("frame"):
-            received.times.append(time.monotonic())
-            received.bytes += answer.ByteSize()
+    talking = asyncio.create_task(talk(call, pcm, chosen.chunk / 1e3))
+    received = Received([], [])
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(chosen.seconds):
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                part = answer.WhichOneof("part")
+                if part in ("frame", "frames"):
+                    received.frames += 1 if part == "frame" else len(answer.frames.frames)
+                    received.times.append(time.monotonic())
+                    received.indices.append(received.frames)
+                    received.bytes += answer.ByteSize()
     talking.cancel()
     call.cancel()
     return received
 
 
-async def talk(call: Any, pcm: bytes) -> None:
-    """A tenth of a second of speech every tenth of a second."""
-    chunk = 2 * RATE // 10
+async def talk(call: Any, pcm: bytes, seconds: float) -> None:
+    """So many seconds of speech every so many seconds."""
+    chunk = 2 * round(seconds * RATE)
     begun = time.monotonic()
     for k in range(1 << 30):
         place = k * chunk % (len(pcm) - chunk)
         audio = pb.AudioChunk(data=pcm[place : place + chunk])
         await call.write(pb.StreamSpeakRequest(audio=audio))
-        await asyncio.sleep(max(0.0, begun + (k + 1) / 10 - time.monotonic()))
+        await asyncio.sleep(max(0.0, begun + (k + 1) * seconds - time.monotonic()))
 
 
 # ── clients that misbehave ───────────────────────────────────────────────────────────────────────
@@ -396,6 +407,7 @@ def drop(address: str, voice: Any, count: int) -> None:
 SECTIONS = {
     "first_frame": first_frames,
     "motion_streams": motion_streams,
+    "motion_streams_grouped": motion_streams_grouped,
     "motion_streams_held": motion_streams_held,
     "video_streams": video_streams,
     "stalled_reader": stalled_reader,

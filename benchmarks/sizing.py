@@ -39,8 +39,14 @@ def main() -> None:
 
 def sizing(result: dict[str, Any]) -> str:
     """The part of the page."""
+    grouped = result.get("motion_streams_grouped")
     kinds = {
         "curves (52 blendshapes)": result["motion_streams_held"],
+        **(
+            {f"curves, {grouped['frames_per_message']} frames an answer": grouped}
+            if grouped
+            else {}
+        ),
         "pictures (512² JPEG)": result["video_streams"],
     }
     lines = [

@@ -1,6 +1,8 @@
 """A live session measured: ``python -m benchmarks.streaming [PART...]``.
 
 =============== ==============================================================================
+``motion``      motion without pixels on one core: how much faster than real time one stream is,
+                fed piece by piece, and what a frame costs in a crowd of sessions
 ``latency``     first frame after first sound, of the first utterance and warmed up; frames
                 until an interrupt shows; how long a push of sound takes while frames are drawn
 ``sessions``    a minute of live sessions that all speak at once: the most without a late or
@@ -25,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from avatar import Avatar, Session
 from avatar.bench import (
     FPS,
     clip_fps,
+    crowd_frame_seconds,
     example_portrait,
     first_frame_seconds,
     holds,
@@ -38,7 +42,9 @@ from avatar.bench import (
     voice,
 )
 from avatar.config import SAMPLE_RATE, SessionConfig
+from avatar.motion import MotionStream
 from avatar.session import Likeness
+from avatar.types import FloatArray
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "streaming.json"
@@ -58,6 +64,31 @@ def main() -> None:
     result |= {part: PARTS[part](person) for part in wanted}
     RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def motion(person: Avatar) -> dict[str, Any]:
+    sound = voice(20.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    for name, piece in (("40_ms", 640), ("1_s", SAMPLE_RATE)):
+        seconds = min(_stream_seconds(person, sound, piece) for _ in range(7))
+        found[f"times_real_time_in_pieces_of_{name}"] = round(20.0 / seconds)
+    crowd = 200
+    found["crowd_sessions"] = crowd
+    seconds = min(crowd_frame_seconds(person, crowd) for _ in range(5))
+    found["crowd_milliseconds_a_frame"] = round(seconds * 1e3, 3)
+    torch.set_num_threads(threads)
+    return found
+
+
+def _stream_seconds(person: Avatar, sound: FloatArray, piece: int) -> float:
+    stream = MotionStream(person.engine.audio_to_face, fps=FPS)
+    begun = time.perf_counter()
+    for begin in range(0, len(sound), piece):
+        stream.push(sound[begin : begin + piece])
+    stream.flush()
+    return time.perf_counter() - begun
 
 
 def latency(person: Avatar) -> dict[str, float]:
@@ -120,7 +151,7 @@ def sessions(person: Avatar) -> dict[str, int]:
     found = {}
     for name, pixels, guess in (
         ("at_512", True, clip_fps(person, 512, seconds=5.0) / FPS),
-        ("without_pixels", False, 250.0),
+        ("without_pixels", False, 0.8 / FPS / crowd_frame_seconds(person, 50)),
     ):
         count = live_sessions(person, guess=guess, pixels=pixels)
         while count and not holds(person, count, pixels=pixels, size=512, seconds=60.0):
@@ -209,6 +240,7 @@ class _Talk:
 
 
 PARTS: dict[str, Callable[[Avatar], dict[str, Any]]] = {
+    "motion": motion,
     "latency": latency,
     "sessions": sessions,
     "eight_hours": eight_hours,

@@ -101,27 +101,59 @@ struct SignedDistance {
   float *out;                   // [B, size, size]
 };
 
-// y = weight x + bias, and nothing below zero if `rectified`.
-struct Dense {
-  int64_t outputs, inputs;
-  const uint16_t *weight; // [outputs, inputs] bfloat16
-  const float *bias, *x;
-  float *y;
-  bool rectified;
+// Weights of a layer lie in panels of so many outputs, the last one filled up with zeros: for each
+// input a word for each output of the first half of the panel, which holds the bfloat16 of that
+// output below and that of its counterpart in the second half above.
+constexpr int64_t kDensePanel = 64;
+
+// A dense layer, `depth` residual ones behind it, each of which adds what it makes of its input and
+// of the input that it saw `dilations[k]` steps ago, and `tail` dense ones at the end. Each gives
+// nothing below zero but the last of the tail. A row is one step of one stream, the same bits
+// whatever the others are; those of the same stream are in the order of their steps.
+struct Tower {
+  int64_t rows, inputs, width, depth, tail;
+  const int64_t *dilations;
+  const int64_t *tail_outputs;
+  const uint16_t *weight; // in panels: [width, inputs], [width, 2 * width] for each residual layer,
+                          // and those of the tail
+  const float *bias;      // of all layers in turn
+  const float *x;         // [rows, inputs]
+  float *const *rings;    // of the stream of each row: [sum of dilations, width], what layers saw
+  const int64_t *steps;   // [rows], how many there were before in the stream
+  float *y;               // [rows, outputs of the last layer]
+  float *scratch;         // [rows, 2 * width + twice the most outputs of a layer]
 };
 
-// One step of a dense layer and `depth` residual ones behind it: each adds to y what it makes of y
-// and of the y that it saw `dilations[k]` steps ago.
-struct Tower {
-  int64_t inputs, width, depth;
-  const int64_t *dilations;
-  const uint16_t *weight; // bfloat16: [width, inputs], then [width, 2 * width] for each layer
-  const float *bias;      // [1 + depth, width]
-  const float *x;         // [inputs]
-  float *rings;           // [sum of dilations, width]: what the layers saw
-  float *y;               // [width]
-  float *scratch;         // [3 * width]
-  int64_t step;           // counts the steps
+// Log-mel features of sound that comes in blocks, relative to a level that follows the loudness.
+// A frame is the same bits whatever the others are.
+struct LogMel {
+  int64_t streams, frames;     // frames of each stream
+  const float *const *samples; // of each stream: [window + (frames - 1) * hop]
+  double *const *levels;       // of each stream: before its first frame, then after its last
+  float *features;             // [streams, frames, stride]: bands, then the power of the frame
+  int64_t stride, hop;
+  int64_t window_size;
+  const float *window;                    // [window_size <= kMelFft]
+  const float *twiddles;                  // [kMelFft / 2, 2]: cos and sin of 2 pi k / kMelFft
+  int64_t bands;                          // <= kMostBands
+  const int64_t *band_first, *band_count; // which of the kMelFft / 2 + 1 bins each band sums
+  const float *band_weight;               // of all bands in turn
+  float attack, release, level_floor, band_floor; // log10
+};
+constexpr int64_t kMelFft = 512, kMostBands = 128;
+
+// What a network says of the mouth becomes curves and visemes that keep to their ranges.
+struct Mouth {
+  int64_t rows, curves, visemes;
+  const float *raw;    // [rows, curves + visemes]: curves, viseme logits
+  const float *voiced; // [rows]: speech logits
+  float gate_from, gate_span;
+  int64_t pressed;         // the viseme that presses the lips together
+  const float *opens;      // [curves], the share that it takes of each
+  const float *parted;     // [curves], what the other sounds of speech add
+  const float *not_parted; // [visemes], how surely each takes that away
+  float *shape;            // [rows, curves + visemes]
+  float *speech;           // [rows]
 };
 
 // [height + 2, width + 2, channels], of which the first and last rows and columns are zero.
@@ -196,10 +228,11 @@ struct CpuKernels {
   void (*spread_over_grid)(const SpreadOverGrid &, int threads);
   void (*compose)(const Compose &, int threads);
   void (*yuv420)(const Yuv420 &, int threads);
-  void (*dense)(const Dense &);
   void (*tower)(const Tower &);
   void (*chain)(const Chain &);
   void (*faded_shuffle)(const FadedShuffle &);
+  void (*log_mel)(const LogMel &);
+  void (*mouth)(const Mouth &);
 };
 
 // The builds that this processor can run, best first; `count` is set to how many.

@@ -147,5 +147,9 @@ def test_the_command_line_makes_a_film(
     assert run([*command, "--size", "64"]) == 0
     assert "out.mp4: 1.2 s" in capsys.readouterr().out
     assert len(list(VideoReader(tmp_path / "out.mp4"))) == 25
+    assert run([*command, "--size", "64", "--background", "#00ff00"]) == 0
+    picture, _ = next(iter(VideoReader(tmp_path / "out.mp4")))
+    assert np.abs(picture[4, 4].astype(int) - (0, 255, 0)).max() < 20
+    assert run([*command, "--size", "64", "--background", "alpha"]) == 12
     assert run(["mimic", str(driver), "-o", "x.mp4"]) == 11
     assert "give a photo and a video" in capsys.readouterr().err

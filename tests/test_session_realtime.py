@@ -5,7 +5,9 @@ The clock is a number that the tests move, so hours pass in seconds and nothing 
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -548,3 +550,97 @@ def test_a_style_may_be_set_at_any_time(person: Avatar) -> None:
     before = live.frames[-1]
     after = live.play(1.0)[-1]
     assert np.abs(after.landmarks.points[468:] - before.landmarks.points[468:]).max() > 1
+
+
+# ── many at once ─────────────────────────────────────────────────────────────────────────────────
+
+
+def lively(live: Live, turn: int, rng: np.random.Generator) -> None:
+    """Something that happens in a session between two frames, or nothing."""
+    act = int(rng.integers(8))
+    if act < 4:
+        live.session.push_audio(voice(float(rng.uniform(0.01, 0.4)), seed=turn))
+    elif act == 4:
+        live.session.interrupt()
+    elif act == 5:
+        live.session.flush()
+    elif act == 6:
+        live.session.set_style(Style(emotion={"joy": float(rng.random())}), now=turn % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ahead_seconds": 0.2}, {"idle": False}, {"idle": False, "pacing": "burst"}],
+)
+def test_sessions_that_hear_together_show_what_each_shows_alone(
+    person: Avatar, settings: dict[str, Any]
+) -> None:
+    count = 7
+    crowd, alone = (
+        [Live(person, seed=k, sample_rate=RATE, **settings) for k in range(count)] for _ in "ab"
+    )
+    shown: list[list[Frame]] = [[] for _ in range(count)]
+    for turn in range(60):
+        for k in range(count):
+            for lives in (crowd, alone):
+                lively(lives[k], turn, np.random.default_rng((turn, k)))
+                lives[k].clock.now += (0.04, 0.03, 0.05)[(turn + k) % 3]
+        for frames, frame in zip(
+            shown, person.engine.step([live.session for live in crowd]), strict=True
+        ):
+            frames += [] if frame is None else [frame]
+        for live in alone:
+            frame = person.engine.step([live.session])[0]
+            live.frames += [] if frame is None else [frame]
+    for frames, live in zip(shown, alone, strict=True):
+        assert len(frames) == len(live.frames) >= 20
+        for a, b in zip(frames, live.frames, strict=True):
+            assert (a.index, a.pts_seconds, a.idle) == (b.index, b.pts_seconds, b.idle)
+            np.testing.assert_array_equal(a.audio.samples, b.audio.samples)
+            np.testing.assert_array_equal(a.expression, b.expression)
+            np.testing.assert_array_equal(a.rotation, b.rotation)
+            np.testing.assert_array_equal(a.landmarks.points, b.landmarks.points)
+
+
+def test_a_session_named_twice_hears_once(person: Avatar) -> None:
+    frames = []
+    for times in (1, 2):
+        with person.session(pixels=False) as session:
+            session.push_audio(voice(1.0))
+            session.flush()
+            shown = []
+            while any(stepped := person.engine.step([session] * times)):
+                shown += [frame for frame in stepped if frame is not None]
+        frames.append(np.stack([frame.expression for frame in shown]))
+    np.testing.assert_array_equal(*frames)
+
+
+def test_a_session_in_use_is_not_waited_for(person: Avatar) -> None:
+    with person.session(pixels=False) as session:
+        session.push_audio(voice(1.0))
+        with ThreadPoolExecutor(1) as other:
+            ear = other.submit(session.begin_to_hear).result()
+            assert ear is not None
+            assert session.begin_to_hear() is None
+            person.engine.hear([session])
+            assert ear.waiting
+            other.submit(session.end_hearing).result()
+        person.engine.hear([session])
+        assert not ear.waiting
+        assert len(list(session)) >= 20
+
+
+def test_landmarks_are_worked_out_of_the_frame_as_it_was_made(person: Avatar) -> None:
+    frames = []
+    for spoil in (False, True):
+        with person.session(pixels=False) as session:
+            session.push_audio(voice(1.0))
+            frame = list(session)[10]
+        if spoil:
+            frame.expression[:] = 1.0
+            frame.rotation[:] = 0.0
+        frames.append(frame)
+    np.testing.assert_array_equal(frames[0].landmarks.points, frames[1].landmarks.points)
+    copied = pickle.loads(pickle.dumps(frames[0].landmarks))
+    np.testing.assert_array_equal(copied.points, frames[0].landmarks.points)
+    assert len(pickle.dumps(frames[0].landmarks)) < 10_000

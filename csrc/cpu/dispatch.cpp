@@ -13,18 +13,20 @@ namespace avatar {
   void spread_over_grid(const SpreadOverGrid &, int threads);                                      \
   void compose(const Compose &, int threads);                                                      \
   void yuv420(const Yuv420 &, int threads);                                                        \
-  void dense(const Dense &);                                                                       \
   void tower(const Tower &);                                                                       \
   void chain(const Chain &);                                                                       \
   void faded_shuffle(const FadedShuffle &);                                                        \
+  void log_mel(const LogMel &);                                                                    \
+  void mouth(const Mouth &);                                                                       \
   }
 
 #define AVATAR_BUILD(name, isa)                                                                    \
   {                                                                                                \
       name,         isa::adain,           isa::warp,                                               \
       isa::spread,  isa::signed_distance, isa::spread_over_grid,                                   \
-      isa::compose, isa::yuv420,          isa::dense,                                              \
-      isa::tower,   isa::chain,           isa::faded_shuffle}
+      isa::compose, isa::yuv420,          isa::tower,                                              \
+      isa::chain,   isa::faded_shuffle,   isa::log_mel,                                            \
+      isa::mouth}
 
 AVATAR_DECLARE(portable)
 #ifdef AVATAR_X86

@@ -308,36 +308,78 @@ void all_of_yuv420() {
       }
 }
 
-void all_of_dense() {
-  for (int64_t outputs : {1, 7, 48})
-    for (int64_t inputs : {1, 15, 16, 65, 130}) {
-      const auto weight = Array::random(Type::bf16, outputs * inputs);
-      const auto bias = floats(outputs), x = floats(inputs);
-      compare("dense", 1e-4f, [&](const CpuKernels &k, int) {
-        std::vector<float> y(outputs);
-        k.dense({outputs, inputs, reinterpret_cast<const uint16_t *>(weight.data.data()),
-                 bias.data(), x.data(), y.data(), true});
-        return y;
-      });
-    }
+void all_of_tower() {
+  const int64_t dilations[] = {1, 3, 2}, steps[] = {5, 0, 1, 2, 7, 7, 7};
+  for (int64_t width : {1, 17, 70})
+    for (int64_t rows : {1, 2, 7})
+      for (int64_t tail : {0, 1, 2}) {
+        const int64_t inputs = 40, depth = 3, remembered = 6, outputs[] = {width + 60, 3};
+        const auto packed = [](int64_t out, int64_t in) {
+          return (out + avatar::kDensePanel - 1) / avatar::kDensePanel * avatar::kDensePanel * in;
+        };
+        int64_t weights = packed(width, inputs) + depth * packed(width, 2 * width);
+        int64_t biases = (1 + depth) * width, before = width;
+        for (int64_t k = 0; k < tail; ++k) {
+          weights += packed(outputs[k], before);
+          biases += before = outputs[k];
+        }
+        const auto weight = Array::random(Type::bf16, weights);
+        const auto bias = floats(biases, -1e-6f, 1e-6f), x = floats(rows * inputs, -1e-6f, 1e-6f);
+        compare("tower", 1e-3f, [&](const CpuKernels &k, int) {
+          std::vector<float> rings(rows * remembered * width), y(rows * before),
+              scratch(rows * 2 * (width + width + 60));
+          std::vector<float *> places;
+          for (int64_t row = 0; row < rows; ++row) // the second to fourth row are of one stream
+            places.push_back(&rings[(row == 2 || row == 3 ? 1 : row) * remembered * width]);
+          k.tower({rows, inputs, width, depth, tail, dilations, outputs,
+                   reinterpret_cast<const uint16_t *>(weight.data.data()), bias.data(), x.data(),
+                   places.data(), steps, y.data(), scratch.data()});
+          return y;
+        });
+      }
 }
 
-void all_of_tower() {
-  const int64_t dilations[] = {1, 3, 2};
-  for (int64_t width : {1, 17, 32})
-    for (int64_t inputs : {1, 40}) {
-      const int64_t depth = 3, remembered = 6;
-      const auto weight = Array::random(Type::bf16, width * inputs + depth * 2 * width * width);
-      const auto bias = floats((1 + depth) * width, -1e-6f, 1e-6f),
-                 x = floats(inputs, -1e-6f, 1e-6f);
-      compare("tower", 1e-3f, [&](const CpuKernels &k, int) {
-        std::vector<float> rings(remembered * width), y(width), scratch(3 * width);
-        k.tower({inputs, width, depth, dilations,
-                 reinterpret_cast<const uint16_t *>(weight.data.data()), bias.data(), x.data(),
-                 rings.data(), y.data(), scratch.data(), 5});
-        return y;
-      });
-    }
+void all_of_log_mel() {
+  const int64_t hop = 160, window_size = 400;
+  const auto window = floats(window_size), twiddles = floats(avatar::kMelFft, -1, 1);
+  for (int64_t streams : {1, 3, 9})
+    for (int64_t frames : {1, 4})
+      for (int64_t bands : {1, 80}) {
+        const int64_t samples = window_size + (frames - 1) * hop, stride = bands + 3;
+        const auto sound = floats(streams * samples, -1, 1), weight = floats(2 * bands, 0, 1);
+        std::vector<int64_t> first(bands), count(bands, 2);
+        for (int64_t band = 0; band < bands; ++band)
+          first[band] = 255 - 3 * band;
+        compare("log_mel", 1e-3f, [&](const CpuKernels &k, int) {
+          std::vector<float> features(streams * frames * stride);
+          std::vector<double> levels(streams, -3.0);
+          std::vector<const float *> sounds;
+          std::vector<double *> followed;
+          for (int64_t stream = 0; stream < streams; ++stream) {
+            sounds.push_back(&sound[stream * samples]);
+            followed.push_back(&levels[stream]);
+          }
+          k.log_mel({streams, frames, sounds.data(), followed.data(), features.data(), stride, hop,
+                     window_size, window.data(), twiddles.data(), bands, first.data(), count.data(),
+                     weight.data(), 0.2f, 0.004f, -5.0f, -6.0f});
+          return features;
+        });
+      }
+}
+
+void all_of_mouth() {
+  for (int64_t rows : {0, 1, 5}) {
+    const int64_t curves = 16, visemes = 15;
+    const auto raw = floats(rows * (curves + visemes), -300, 300), voiced = floats(rows, -300, 300),
+               opens = floats(curves, 0, 1), parted = floats(curves, 0, 1),
+               not_parted = floats(visemes, 0, 2);
+    compare("mouth", 1e-5f, [&](const CpuKernels &k, int) {
+      std::vector<float> shape(raw.size()), speech(rows);
+      k.mouth({rows, curves, visemes, raw.data(), voiced.data(), 0.3f, 0.4f, 1, opens.data(),
+               parted.data(), not_parted.data(), shape.data(), speech.data()});
+      return shape;
+    });
+  }
 }
 
 // Of one map's `inputs` channels: every kind of link, the last giving three colours.
@@ -429,10 +471,11 @@ int main() {
   all_of_signed_distance();
   all_of_compose();
   all_of_yuv420();
-  all_of_dense();
   all_of_tower();
   all_of_chain();
   all_of_faded_shuffle();
+  all_of_log_mel();
+  all_of_mouth();
   int count = 0;
   avatar::cpu_kernels(&count);
   std::printf("%d cases agree in %d builds\n", cases, count);

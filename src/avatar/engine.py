@@ -22,12 +22,13 @@ from PIL import Image
 import avatar
 from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, PersonSegmenter, find_face
 from avatar.generator import Deltas, Generator, Portrait
-from avatar.motion import AudioToFace, MotionStream
+from avatar.motion import AudioToFace, Ear, MotionStream
 from avatar.speech import SAMPLES_PER_BLOCK
 from avatar.types import Face, FloatArray, Frame, ImageArray
 
 T = TypeVar("T")
 _Picture = Future[ImageArray | None]
+_NO_POINTS: FloatArray = np.zeros((0, 3), np.float32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,17 +41,25 @@ class FrameRequest:
         points: ``[478, 3]`` where the face shall be, in pixels of ``portrait.photo``.
         enlarge_to: (height, width) of the picture where that is not the portrait's own.
         picture: to be shown again instead of drawing.
+        due_seconds: when it was due, on the clock of its session.
     """
 
     frame: Frame
     portrait: Portrait | None = None
-    points: FloatArray = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    points: FloatArray = field(default_factory=lambda: _NO_POINTS)
     enlarge_to: tuple[int, int] | None = None
     picture: ImageArray | None = None
+    due_seconds: float = 0.0
 
 
 class FrameSource(Protocol):
     """What ``Engine.step`` needs of a session."""
+
+    def begin_to_hear(self) -> Ear | None:
+        """The ear that must hear for the next frame; nothing changes until ``end_hearing``."""
+
+    def end_hearing(self) -> None:
+        """After a ``begin_to_hear`` that gave an ear."""
 
     def next_request(self) -> FrameRequest | None:
         """Take the next frame that is due, or None where none is."""
@@ -77,7 +86,10 @@ class Drawing:
         """The frame; None where it must not be shown any more. Call it once, in order."""
         image = self._picture.result()
         shown = self._session.accept(self._request, image)
-        return replace(self._request.frame, image=image) if shown else None
+        frame = self._request.frame
+        if not shown:
+            return None
+        return frame if image is None else replace(frame, image=image)
 
 
 class _Lazy(Generic[T]):
@@ -168,12 +180,29 @@ class Engine:
         """As ``step``, without waiting: of many live sessions, those due later need not wait for
         those that are drawn now.
         """
+        self.hear(sessions)
         requests = [session.next_request() for session in sessions]
         pictures = iter(self._draw([request for request in requests if request is not None]))
         return [
             None if request is None else Drawing(session, request, next(pictures))
             for session, request in zip(sessions, requests, strict=True)
         ]
+
+    def hear(self, sessions: Sequence[FrameSource]) -> None:
+        """Let all sessions hear, together, what they need for the next frame that is due.
+
+        ``begin`` does so first. What a session hears depends on its own sound alone.
+        """
+        ears: dict[FrameSource, Ear] = {}
+        try:
+            for session in dict.fromkeys(sessions):
+                if (ear := session.begin_to_hear()) is not None:
+                    ears[session] = ear
+            if ears:
+                self.audio_to_face.hear(list(ears.values()))
+        finally:
+            for session in ears:
+                session.end_hearing()
 
     def frames(self, session: FrameSource) -> Iterator[Frame]:
         """Draw the frames of one session that are due, in order, the next while one is shown."""
@@ -219,7 +248,7 @@ class Engine:
 
     def _begin(self, request: FrameRequest) -> _Picture:
         if request.portrait is None:
-            return _ready(_again(request))
+            return _NO_PICTURE if request.picture is None else _ready(_again(request))
         return self._crew.get().submit(partial(self._draw_one, request))
 
     def _draw_one(self, request: FrameRequest) -> ImageArray | None:
@@ -277,4 +306,5 @@ def _ready(image: ImageArray | None) -> _Picture:
     return picture
 
 
+_NO_PICTURE = _ready(None)
 _DEFAULT: _Lazy[Engine] = _Lazy(Engine)

@@ -144,7 +144,7 @@ class Motion:
             ("expression", len(ARKIT_NAMES)), ("rotation", 4), ("translation", 3),
             ("gaze", 2), ("visemes", len(VISEME_NAMES)),
         ):  # fmt: skip
-            shape = np.shape(getattr(self, name))
+            shape = getattr(self, name).shape
             if shape != (frames, width):
                 raise InputError(f"motion.{name} must be [{frames}, {width}], got {list(shape)}")
 

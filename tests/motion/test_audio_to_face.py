@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from avatar.errors import WeightsError
-from avatar.motion import CURVES, AudioToFace, curve_matrix
+from avatar.motion import CURVES, AudioToFace, Ear, curve_matrix
 from avatar.motion.audio_to_face import GATE_FROM, GATE_SPAN, LOOKAHEAD_SECONDS
+from avatar.ops import _native
 from avatar.speech import FEATURES
 from avatar.training.audio_to_face_network import AudioToFaceNetwork, NetworkShape, split
-from avatar.types import ARKIT_NAMES, VISEME_NAMES
+from avatar.types import ARKIT_NAMES, VISEME_NAMES, FloatArray
 from avatar.weights import load_weights, save_weights
 
 
@@ -49,26 +50,68 @@ def test_streamed_steps_equal_the_network_as_trained() -> None:
         curves, visemes, gate = split(rounded(net)(torch.from_numpy(sound)[None]))
     model = exported(net)
     state = model.start()
-    made = [model.step(sound[i : i + 4], state) for i in range(0, len(sound), 4)]
+    made = model.step(sound.reshape(-1, 4, FEATURES), [state] * 40)
     opened = ((torch.sigmoid(gate[0]) - GATE_FROM) / GATE_SPAN).clamp(0, 1).numpy()
     settled = slice(9, None)  # training pads hidden layers with zeros, a stream starts from silence
-    assert np.allclose(np.stack([m.speech for m in made])[settled], opened[settled], atol=1e-4)
+    assert np.allclose(made.speech[settled], opened[settled], atol=1e-4)
     expected = curves[0].clamp(0, 1).numpy() * opened[..., None]
-    assert np.allclose(np.stack([m.curves for m in made])[settled], expected[settled], atol=1e-4)
+    assert np.allclose(made.curves[settled], expected[settled], atol=1e-4)
     shares = torch.softmax(visemes[0], -1).numpy() * opened[..., None]
     shares[..., 0] += 1 - opened
-    assert np.allclose(np.stack([m.visemes for m in made])[settled], shares[settled], atol=1e-4)
+    assert np.allclose(made.visemes[settled], shares[settled], atol=1e-4)
 
 
-def test_two_streams_of_one_model_do_not_disturb_each_other() -> None:
+def sounds(count: int, samples: int) -> list[FloatArray]:
+    """Noise, each of another loudness."""
+    rng = np.random.default_rng(0)
+    loudness = np.geomspace(0.01, 0.3, count)[:, None]
+    return list((loudness * rng.standard_normal((count, samples))).astype(np.float32))
+
+
+def heard(ear: Ear) -> list[tuple[bytes, float, float]]:
+    return [(mouth.tobytes(), speech, loudness) for mouth, speech, loudness in ear.heard]
+
+
+@pytest.mark.parametrize(("count", "kernels"), [(2, True), (3, True), (7, False), (19, True)])
+def test_an_ear_hears_the_same_bits_in_any_company(
+    count: int, kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernels:
+        monkeypatch.setattr(_native, "cpu_kernels", lambda: None)
     model = AudioToFace.load()
-    first, second = features(12, 1), features(12, 2)
-    alone = model.start()
-    expected = [model.step(first[i : i + 4], alone).curves for i in range(0, 48, 4)]
-    a, b = model.start(), model.start()
-    for k, i in enumerate(range(0, 48, 4)):
-        assert np.array_equal(model.step(first[i : i + 4], a).curves, expected[k])
-        model.step(second[i : i + 4], b)
+    alone, together = ([model.ear() for _ in range(count)] for _ in range(2))
+    for turn, chunk in enumerate((640, 100, 2000, 1300, 5000)):
+        for k, sound in enumerate(sounds(count, chunk)):
+            for ears in (alone, together):
+                ears[k].listen(sound)
+            model.hear([alone[k]])
+        # Not always all of them, nor in the same order.
+        model.hear(together[turn % 2 :][::-1])
+    model.hear(together)
+    assert [heard(ear) for ear in together] == [heard(ear) for ear in alone]
+    assert len(alone[0].heard) == (640 + 100 + 2000 + 1300 + 5000) // 640
+
+
+def test_an_ear_hears_the_same_bits_however_much_comes_at_once() -> None:
+    model = AudioToFace.load()
+    sound = sounds(1, 300 * 640)[0]
+    whole, cut = model.ear(), model.ear()
+    whole.listen(sound)
+    model.hear([whole])
+    for begin in range(0, len(sound), 1000):
+        cut.listen(sound[begin : begin + 1000])
+        model.hear([cut])
+    assert heard(whole) == heard(cut)
+    assert len(whole.heard) == 300
+
+
+def test_ears_that_wait_for_nothing_hear_nothing() -> None:
+    model = AudioToFace.load()
+    ear = model.ear()
+    ear.listen(np.zeros(639, np.float32))
+    model.hear([])
+    model.hear([ear, model.ear()])
+    assert not ear.heard
 
 
 def test_the_shipped_model_is_small_and_says_what_made_it() -> None:
@@ -114,5 +157,5 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
 
 def test_the_fifteen_visemes_are_told_for_each_knot() -> None:
     model = AudioToFace.load()
-    block = model.step(features(1), model.start())
-    assert block.visemes.shape == (3, len(VISEME_NAMES))
+    blocks = model.step(features(1)[None], [model.start()])
+    assert blocks.visemes.shape == (1, 3, len(VISEME_NAMES))

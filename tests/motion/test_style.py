@@ -18,7 +18,17 @@ import avatar
 from avatar.errors import ConfigError
 from avatar.face import FaceRig
 from avatar.face.lips import lip_gaps
-from avatar.motion import CURVES, EMOTIONS, NEUTRAL, AudioToFace, MotionStream, Retargeter, Style
+from avatar.motion import (
+    CURVES,
+    EMOTIONS,
+    NEUTRAL,
+    AudioToFace,
+    MotionStream,
+    Retargeter,
+    Style,
+    blend,
+    curve_matrix,
+)  # fmt: skip
 from avatar.motion.blend import Look, express
 from avatar.motion.idle import Life
 from avatar.types import ARKIT_NAMES, FloatArray, Landmarks, Motion
@@ -291,3 +301,8 @@ def test_head_motion_zero_and_blink_rate_zero_leave_a_still_head_and_open_eyes()
     assert (motion.rotation == np.eye(1, 4, dtype=np.float32)).all()
     assert not motion.translation.any()
     assert not motion.expression[:, at("eyeBlinkLeft")].any()
+
+
+def test_speech_moves_nothing_that_life_moves() -> None:
+    """So life can be written over what speech left there."""
+    assert not curve_matrix()[:, blend._LIVING].any()

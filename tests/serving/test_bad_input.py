@@ -58,6 +58,17 @@ WRONG = {
     "no avatar for pictures": ([config(outputs=VIDEO)], "INVALID_ARGUMENT"),
     "a path as avatar": ([config(avatar_id="../eileen")], "INVALID_ARGUMENT"),
     "a file name as avatar": ([config(avatar_id="eileen.avatar/")], "INVALID_ARGUMENT"),
+    "a file as background": (
+        [config(avatar_id="eileen", outputs=VIDEO, video=pb.VideoFormat(background="/etc/passwd"))],
+        "INVALID_ARGUMENT",
+    ),
+    "transparent JPEG": (
+        [config(avatar_id="eileen", outputs=VIDEO, video=pb.VideoFormat(background="alpha"))],
+        "INVALID_ARGUMENT",
+    ),
+    "a background without pictures": (
+        [config(video=pb.VideoFormat(background="blur"))], "INVALID_ARGUMENT",
+    ),
     "odd bytes": ([CONFIG, {"audio": pb.AudioChunk(data=b"abc")}], "INVALID_ARGUMENT"),
     "no float sound": (
         [config(audio=audio(2)), {"audio": pb.AudioChunk(data=NAN)}], "INVALID_ARGUMENT",

@@ -13,7 +13,7 @@ import pytest
 from tests.serving.conftest import RATE, Running
 
 from avatar import Avatar, Style
-from avatar.errors import AudioError, ConfigError, OutputError, SessionClosedError
+from avatar.errors import AudioError, ConfigError, InputError, OutputError, SessionClosedError
 from avatar.media import VideoReader
 from avatar.serving import RemoteAvatar
 from avatar.types import ARKIT_NAMES
@@ -188,3 +188,35 @@ def test_bad_settings_and_bad_sound_are_the_same_errors(person: Any, tmp_path: P
         session.push_audio(np.zeros(3, np.float32))
     with pytest.raises(OutputError):
         person.speak((np.zeros(800, np.float32), RATE)).save(tmp_path / "no" / "x.mp4")
+
+
+@pytest.mark.parametrize("background", ["#00ff00", "alpha"])
+def test_a_background_is_the_same(
+    person: Any, local: Avatar, voice: Any, background: str, tmp_path: Path
+) -> None:
+    sound = (voice[:8000], RATE)
+    expected = list(local.speak(sound, size=64, background=background))
+    clip = person.speak(sound, size=64, background=background)
+    assert clip.info.alpha == (background == "alpha")
+    for left, right in zip(clip, expected, strict=True):
+        same(left, right)
+    clip.save(tmp_path / "clip.webm")
+    with VideoReader(tmp_path / "clip.webm") as reader:
+        assert len(list(reader)) == len(expected)
+    if background == "alpha":
+        with pytest.raises((OutputError, InputError), match=r"webm.* mov|\.webm, \.mov"):
+            clip.save(tmp_path / "clip.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
+
+
+def test_what_is_no_background_is_refused(person: Any, voice: Any) -> None:
+    with pytest.raises(ConfigError, match="background"):
+        person.speak((voice, RATE), size=64, background="#12")
+
+
+def test_a_server_takes_no_image_as_background(server: Running, voice: Any) -> None:
+    with (
+        RemoteAvatar(server.address, "eileen") as remote,
+        pytest.raises(ConfigError, match="takes no image"),
+    ):
+        remote.speak((voice, RATE), background=np.zeros((4, 4, 3), np.uint8))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 from pathlib import Path
 from typing import Any
 
 import av
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,6 +65,95 @@ def test_frames_equal_those_of_a_local_session(stub: Any, avatars: Path, voice: 
         np.testing.assert_array_equal(rotation, own.rotation)
     sound = np.frombuffer(b"".join(frame.audio for frame in got), "<i2")
     np.testing.assert_array_equal(sound, np.rint(voice * 32768))
+
+
+@pytest.mark.parametrize("pacing", [BURST, pb.PACING_REALTIME])
+def test_frames_in_a_crowd_equal_those_of_a_local_session(
+    stub: Any, avatars: Path, voice: Any, pacing: int
+) -> None:
+    seeds = range(24)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(Speaking(stub, pacing=pacing, seed=seed)) for seed in seeds]
+        for speaking in crowd:
+            speaking.say(voice)
+            speaking.done()
+        got = [speaking.frames() for speaking in crowd]
+    for seed, frames in zip(seeds, got, strict=True):
+        local = Avatar.load(avatars / "eileen.avatar").session(pixels=False, seed=seed)
+        local.push_audio(voice)
+        local.flush()
+        own = np.stack([frame.expression for frame in local])
+        np.testing.assert_array_equal([frame.blendshapes for frame in frames], own)
+
+
+def grouped(call: Any) -> tuple[list[list[Any]], list[Any]]:
+    """The groups of frames of a call to its end, and the events with the frames before each."""
+    groups, events, frames = [], [], 0
+    for answer in call:
+        part = answer.WhichOneof("part")
+        if part == "frames":
+            groups.append(list(answer.frames.frames))
+            frames += len(groups[-1])
+        elif part == "event":
+            events.append((answer.event.type, frames))
+        else:
+            raise AssertionError(part)
+    return groups, events
+
+
+@pytest.mark.parametrize("pacing", [BURST, pb.PACING_REALTIME])
+def test_frames_come_in_groups_where_that_is_asked_for(stub: Any, voice: Any, pacing: int) -> None:
+    with Speaking(stub, pacing=pacing, seed=5) as speaking:
+        speaking.say(voice)
+        speaking.done()
+        alone = speaking.frames()
+    with Speaking(stub, pacing=pacing, seed=5, frames_per_message=7) as speaking:
+        speaking.say(voice)
+        speaking.done()
+        groups, events = grouped(speaking.call)
+    assert [frame for group in groups for frame in group] == alone
+    # The event that an utterance has begun goes before its first frame, so it splits no group.
+    assert [len(group) for group in groups] == [7, 7, 7, 7, 2]
+    assert events == [
+        (pb.Event.TYPE_UTTERANCE_STARTED, 0), (pb.Event.TYPE_UTTERANCE_FINISHED, len(alone)),
+    ]  # fmt: skip
+
+
+def test_what_is_said_between_frames_stays_between_them_in_groups(stub: Any, voice: Any) -> None:
+    with Speaking(stub, pacing=BURST, frames_per_message=25) as speaking:
+        for name in ("one", "two"):
+            speaking.say(voice[:8000], name)
+            speaking.send(end_utterance=pb.EndUtterance())
+        speaking.done()
+        groups, events = grouped(speaking.call)
+    assert [len(group) for group in groups] == [12, 13] or [len(g) for g in groups] == [13, 12]
+    assert [frames for _, frames in events] == [0, len(groups[0]), len(groups[0]), 25]
+
+
+def test_an_interrupt_drops_the_frames_of_a_group_that_waits(stub: Any, voice: Any) -> None:
+    with Speaking(stub, frames_per_message=25) as speaking:
+        speaking.say(voice[:8000])
+        answer = speaking.read()
+        assert answer.type == pb.Event.TYPE_UTTERANCE_STARTED
+        speaking.send(interrupt=pb.Interrupt())
+        assert speaking.read().type == pb.Event.TYPE_INTERRUPTED
+        speaking.say(voice[:8000], "next")
+        speaking.done()
+        groups, _ = grouped(speaking.call)
+    assert {frame.utterance_id for group in groups for frame in group} == {"next"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frames_per_message": 26},
+        {"frames_per_message": 2, "avatar_id": "eileen", "outputs": [pb.OUTPUT_KIND_VIDEO]},
+    ],
+)
+def test_groups_have_a_limit_and_no_pictures(stub: Any, wrong: dict[str, Any]) -> None:
+    with Speaking(stub) as speaking:
+        speaking.send(config=pb.SessionConfig(**wrong))
+        assert speaking.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_frame_carries_no_more_than_was_asked_for(stub: Any, voice: Any) -> None:

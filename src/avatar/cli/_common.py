@@ -28,6 +28,10 @@ OUTPUT = typer.Option(
     metavar="PATH",
     help="The video file to write; FOLDER/ for numbered PNG files and the sound.",
 )
+BACKGROUND = typer.Option(
+    metavar="keep|blur|alpha|#RRGGBB|IMAGE",
+    help="What is seen behind the person; alpha needs .webm, .mov or FOLDER/.",
+)
 JSON = typer.Option("--json", help="Print the result as JSON.")
 
 

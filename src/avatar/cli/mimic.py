@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avatar.cli._common import FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
+from avatar.cli._common import BACKGROUND, FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
 
 
 def mimic(
@@ -29,6 +29,7 @@ def mimic(
         float | None, typer.Option(help="Frames a second; the driver's own by default.")
     ] = None,
     size: Annotated[int | None, SIZE] = None,
+    background: Annotated[str, BACKGROUND] = "keep",
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[Path | None, SAVED] = None,
     as_json: Annotated[bool, JSON] = False,
@@ -38,5 +39,5 @@ def mimic(
     begun = time.perf_counter()
     needed = "a video: avatar mimic PHOTO DRIVER.mp4 -o OUT.mp4"
     person = person_of(photos, face, saved, beside=needed)
-    clip = person.mimic(driver, audio=audio, fps=fps, size=size)
+    clip = person.mimic(driver, audio=audio, fps=fps, size=size, background=background)
     save_clip(clip, output, begun=begun, as_json=as_json)

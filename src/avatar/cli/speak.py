@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from avatar.cli import _style
-from avatar.cli._common import FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
+from avatar.cli._common import BACKGROUND, FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
 
 
 def speak(
@@ -33,13 +33,7 @@ def speak(
     gaze: _style.Gaze = None,
     gain: _style.Gain = None,
     offset: _style.Offset = None,
-    background: Annotated[
-        str,
-        typer.Option(
-            metavar="keep|blur|alpha|#RRGGBB|IMAGE",
-            help="What is seen behind the person; alpha needs .webm, .mov or FOLDER/.",
-        ),
-    ] = "keep",
+    background: Annotated[str, BACKGROUND] = "keep",
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[Path | None, SAVED] = None,
     as_json: Annotated[bool, JSON] = False,

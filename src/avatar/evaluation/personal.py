@@ -7,8 +7,8 @@ Of each held-out person K frames are given, spread from the most closed to the w
 another clip where there is one, else of the first half of the only one. The first of them is
 animated. The frames of the far third of what follows are then painted, by the shipped decoder from
 the first frame alone, by the same from all K, and by the decoder that learnt the K; LPIPS (AlexNet)
-of the mouth patch against the truth, as ``avatar.evaluation.patches``. LPIPS takes no part in the
-learning. ``--data`` and ``--networks`` as there.
+of the mouth patch against the truth, brought into the light of the first frame. LPIPS takes no
+part in the learning. ``--data`` and ``--networks`` as there.
 """
 
 from __future__ import annotations
@@ -76,9 +76,13 @@ class Bench:
         self, generator: Generator, clips: FaceClips, lpips: PerceptualFeatures, person: Person
     ) -> None:
         self.network, self.lpips = generator.networks["mouth"], lpips
-        self.faces = PersonFaces(
-            clips.frames[person.given], clips.landmarks[person.given], torch.arange(478)
-        )
+        chosen = [*person.given, *person.tested]
+        # The truth may be of another day, under other lamps.
+        lit = PersonFaces(
+            clips.frames[chosen], clips.landmarks[chosen], torch.arange(478)
+        ).in_the_light_of_the_first()
+        shots = len(person.given)
+        self.faces = PersonFaces(lit.frames[:shots], lit.landmarks[:shots], lit.mirror)
         zeros = np.zeros(len(person.given), np.int64)
         every = np.arange(len(person.given))
         given = cut(self.faces, MOUTH, every, every[:, None], torch.from_numpy(zeros))
@@ -87,9 +91,9 @@ class Bench:
                 given.source_patches[:, 0], given.source_outlines[:, 0]
             )
         self.features = features[:1]
-        first = np.full((len(person.tested), 1), person.given[0])
-        nobody = torch.zeros(len(person.tested), dtype=torch.int64)
-        self.tested = cut(clips, MOUTH, np.array(person.tested), first, nobody)
+        tested = np.arange(shots, len(chosen))
+        nobody = torch.zeros(len(tested), dtype=torch.int64)
+        self.tested = cut(lit, MOUTH, tested, np.zeros((len(tested), 1), np.int64), nobody)
 
     @torch.no_grad()
     def paint(self, decoder: torch.nn.Module, *style: Tensor) -> Tensor:

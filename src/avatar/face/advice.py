@@ -27,8 +27,8 @@ _TURNED = 28.0
 """Degrees of a view that shows the side of the face best and can still be measured well."""
 
 _UNLIKE = 0.6
-"""Cosine distance of two identities above which photos may show two people. In film, about one pair
-of frames of one person in fourteen is further apart, and of two people nine in ten."""
+"""Cosine distance of two identities above which photos may show two people. In film few pairs of
+frames of one person are further apart, and most of two people are."""
 
 _COMPARED_DEGREES, _COMPARED_INSIDE = 25.0, 0.98
 """Faces turned further, or cut off further, are not compared: their shape is a guess."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avatar.generator.networks import SLOPE, AdaBlocks, AdaConv, Decoder
-from avatar.ops import Chain, Dense, Link, faded_shuffle
-from avatar.types import FloatArray
+from avatar.ops import Chain, Link, faded_shuffle
 
 _SHOWN = 12
 """Channels of the first map that show the patch."""
@@ -26,10 +25,7 @@ class ChainedDecoder(nn.Module):
     def __init__(self, decoder: Decoder, size: int, dtype: torch.dtype) -> None:
         super().__init__()
         self._border = decoder.border
-        self._shape_code = [
-            _dense(layer) for layer in decoder.shape_code if isinstance(layer, nn.Linear)
-        ]
-        self._to_styles = _dense(decoder.to_styles)
+        self._shape_code, self._to_styles = decoder.shape_code, decoder.to_styles
         plan = _Plan()
         a, b, c, d = (
             getattr(decoder, name).conv.out_channels for name in ("stem", "down1", "down2", "down3")
@@ -67,17 +63,14 @@ class ChainedDecoder(nn.Module):
         features: Tensor,  # [B, features, S/4, S/4]
     ) -> Tensor:  # [B, 3, S, S]
         """As ``Decoder.forward``."""
+        code = functional.leaky_relu(style + self._shape_code(numbers), SLOPE)
+        styles = self._to_styles(code)
         residuals = []
         for k, picture in enumerate(warped):
             inputs = {(0, _SHOWN): outlines[k], self._carried: features[k]}
-            answer = self._chain(inputs, self._styles(numbers[k], style[0]), picture=picture)
+            answer = self._chain(inputs, styles[k], picture=picture)
             residuals.append(faded_shuffle(answer, outlines[k, self._border]))
         return torch.stack(residuals)
-
-    def _styles(self, numbers: Tensor, style: Tensor) -> Tensor:
-        first, second = self._shape_code
-        code = second(_leaky(first(numbers.numpy())))
-        return torch.from_numpy(self._to_styles(_leaky(style.numpy() + code)))
 
 
 class _Plan:
@@ -108,12 +101,3 @@ class _Plan:
         for first, second in zip(layers[::2], layers[1::2], strict=True):
             self.layer(first, inout, within)
             self.layer(second, within, inout, residual=inout)
-
-
-def _dense(linear: nn.Linear) -> Dense:
-    return Dense(linear.weight.detach(), linear.bias.detach())
-
-
-def _leaky(x: FloatArray) -> FloatArray:
-    y: FloatArray = np.maximum(x, np.float32(SLOPE) * x)
-    return y

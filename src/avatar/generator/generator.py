@@ -47,7 +47,7 @@ class Generator:
         self.device = device
         # AMX is faster still, and only oneDNN uses it.
         self._chained = self._on_cpu and native_status().built and not _has_amx()
-        self.dtype = torch.float32 if self._chained else _fast_dtype(device)
+        self.dtype = torch.float32 if self._chained else fast_dtype(device)
         self.networks = networks
         self.weights_sha256 = weights_sha256
         for network in networks.values():
@@ -182,7 +182,7 @@ class Generator:
         """A copy of a decoder as this device runs it."""
         if self._chained:
             assert isinstance(decoder, Decoder)
-            return ChainedDecoder(decoder, _group(name)[0].size, _fast_dtype(self.device))
+            return ChainedDecoder(decoder, _group(name)[0].size, fast_dtype(self.device))
         fast = channels_last(deepcopy(decoder).to(self.device, self.dtype)).eval()
         if not self._on_cpu:
             return fast
@@ -292,7 +292,7 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> Pa
     return network
 
 
-def _fast_dtype(device: str) -> torch.dtype:
+def fast_dtype(device: str) -> torch.dtype:
     """bfloat16 where the hardware multiplies it, float32 elsewhere."""
     if device.startswith("cuda"):
         return torch.bfloat16

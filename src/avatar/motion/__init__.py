@@ -1,6 +1,6 @@
 """From speech to motion: the network, the idle life around it, and the way onto a person's face."""
 
-from avatar.motion.audio_to_face import AudioToFace, AudioToFaceState, MouthBlock
+from avatar.motion.audio_to_face import AudioToFace, AudioToFaceState, Ear, MouthBlocks
 from avatar.motion.curves import CURVES, curve_matrix
 from avatar.motion.driver import DriverSource, Seen, read_driver
 from avatar.motion.emotion import EMOTIONS
@@ -19,10 +19,11 @@ __all__ = [
     "AudioToFace",
     "AudioToFaceState",
     "DriverSource",
+    "Ear",
     "IdleLife",
     "MotionStream",
     "MotionTrack",
-    "MouthBlock",
+    "MouthBlocks",
     "Prosody",
     "Retargeter",
     "Seen",

@@ -5,16 +5,19 @@ the end of that sound: the first two are its 50 outputs a second, the third only
 interpolation to the next step. Sound later than 80 ms after a moment therefore cannot change it.
 
 Two towers of dilated layers hear the same sound: a large one says how the mouth moves, a small one
-whether there is a voice at all. A step always has the same shapes, one stream at a time, so that
-the results are the same bits however the sound arrives and whoever else speaks.
+whether there is a voice at all. Their weights do not fit into a core's cache, so most of a lonely
+step is reading them: ``AudioToFace.hear`` takes steps of many streams together. A step gives the
+same bits however the sound arrives and whoever else speaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -22,8 +25,16 @@ from torch import Tensor
 from avatar.config import SAMPLE_RATE
 from avatar.errors import WeightsError
 from avatar.motion.curves import CURVES, NOT_PARTED, OPENS, PARTED, PRESSED
-from avatar.ops import Dense, Tower
-from avatar.speech import BAND_FLOOR, FEATURES, FRAMES_PER_BLOCK, SAMPLES_PER_BLOCK
+from avatar.ops import Mouth, Tower
+from avatar.speech import (
+    BAND_FLOOR,
+    BANDS,
+    FEATURES,
+    FRAMES_PER_BLOCK,
+    SAMPLES_PER_BLOCK,
+    LogMelStream,
+    take_features,
+)
 from avatar.types import VISEME_NAMES, FloatArray
 from avatar.weights import load_weights
 
@@ -34,44 +45,98 @@ LOOKAHEAD_SECONDS = LOOKAHEAD_SAMPLES / SAMPLE_RATE
 _MOUTH_OUTPUTS = len(CURVES) + len(VISEME_NAMES)
 _FORMAT = 2
 GATE_FROM, GATE_SPAN = 0.5, 0.4
-_ZERO, _ONE, _LEAST_LOGIT = np.float32(0.0), np.float32(1.0), np.float32(-30.0)
+_BLOCK = FRAMES_PER_BLOCK * FEATURES
+_MOST_STEPS = 256
+"""In one go; more would not share the weights any better."""
 
 
 @dataclass(frozen=True, eq=False)
-class MouthBlock:
-    """The mouth over one step, at knots 20 ms apart.
+class MouthBlocks:
+    """The mouth over some steps, at knots 20 ms apart.
 
     Attributes:
-        curves: ``[3, 16]`` in [0, 1], the order of ``CURVES``; zero where there is no voice.
-        visemes: ``[3, 15]``, each row sums to 1.
-        speech: ``[3]`` in [0, 1], whether there is a voice.
+        shape: ``[R, 3, 16 + 15]``: the curves, in the order of ``CURVES``, each in [0, 1] and zero
+            where there is no voice; then the visemes, which sum to 1.
+        speech: ``[R, 3]`` in [0, 1], whether there is a voice.
     """
 
-    curves: FloatArray
-    visemes: FloatArray
+    shape: FloatArray
     speech: FloatArray
+
+    @property
+    def curves(self) -> FloatArray:
+        """``[R, 3, 16]``."""
+        return self.shape[..., : len(CURVES)]
+
+    @property
+    def visemes(self) -> FloatArray:
+        """``[R, 3, 15]``."""
+        return self.shape[..., len(CURVES) :]
 
 
 @dataclass(eq=False)
 class AudioToFaceState:
     """What the network remembers of one stream."""
 
-    inputs: FloatArray  # [2 * 324], the last block and the new one
+    last: FloatArray  # [4 * 81], the last block
     mouth: FloatArray  # of its tower
     gate: FloatArray
     steps: int = 0
 
     def copy(self) -> AudioToFaceState:
-        return AudioToFaceState(self.inputs.copy(), self.mouth.copy(), self.gate.copy(), self.steps)
+        return AudioToFaceState(self.last.copy(), self.mouth.copy(), self.gate.copy(), self.steps)
+
+
+class Heard(NamedTuple):
+    """What 40 ms of sound say.
+
+    Attributes:
+        mouth: ``[3, 16 + 15]``, curves and visemes at knots 20 ms apart.
+        speech: whether there is a voice at the last knot, 0 to 1.
+        loudness: mean power of the sound in bels relative to the running level.
+    """
+
+    mouth: FloatArray
+    speech: float
+    loudness: float
+
+
+class Ear:
+    """The sound of one stream: what came of it, what the network remembers, what it heard.
+
+    Attributes:
+        heard: results of ``AudioToFace.hear`` that nobody took yet, in order.
+    """
+
+    def __init__(self, state: AudioToFaceState) -> None:
+        self.heard: deque[Heard] = deque()
+        self._state = state
+        self._features = LogMelStream()
+
+    def listen(self, samples: FloatArray) -> None:
+        """Add sound, ``[N]`` float32 at 16 kHz.
+
+        Raises:
+            AudioError: not mono float32.
+        """
+        self._features.listen(samples)
+
+    @property
+    def waiting(self) -> int:
+        """Blocks of 40 ms that came and were not heard."""
+        return self._features.waiting
 
 
 class AudioToFace:
     """The model; it never changes after loading and may serve any number of streams.
 
     >>> model = AudioToFace.load()
-    >>> state = model.start()
-    >>> model.step(np.zeros((4, 81), np.float32), state).curves.shape
-    (3, 16)
+    >>> ears = [model.ear(), model.ear()]
+    >>> for ear in ears:
+    ...     ear.listen(np.zeros(1600, np.float32))
+    >>> model.hear(ears)
+    >>> [len(ear.heard) for ear in ears]
+    [2, 2]
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
@@ -87,11 +152,14 @@ class AudioToFace:
                 layers[f"{name}.input"],
                 [layers[f"{name}.layers.{i}"] for i in range(len(dilations))],
                 dilations,
+                [layers[last] for last in tail],
             )
-            for name in ("mouth", "gate")
+            for name, tail in (("mouth", ("head", "output")), ("gate", ("gate_output",)))
         )
-        self._head = Dense(*layers["head"], rectified=True)
-        self._output, self._gate_output = Dense(*layers["output"]), Dense(*layers["gate_output"])
+        self._closing = Mouth(
+            opens=OPENS, parted=PARTED, not_parted=NOT_PARTED, pressed=PRESSED,
+            gate=(GATE_FROM, GATE_SPAN),
+        )  # fmt: skip
         self._silence = self._after_silence(sum(dilations) + 1)
 
     @classmethod
@@ -103,33 +171,66 @@ class AudioToFace:
         """
         return cls(*load_weights("audio_to_face", folder=folder))
 
+    def _after_silence(self, steps: int) -> AudioToFaceState:
+        last = np.full(_BLOCK, BAND_FLOOR, np.float32)
+        state = AudioToFaceState(last, self._mouth.start(), self._gate.start())
+        silence = np.full((steps, FRAMES_PER_BLOCK, FEATURES), BAND_FLOOR, np.float32)
+        self.step(silence, [state] * steps)
+        return state
+
+    def ear(self) -> Ear:
+        """For a stream that has heard only silence."""
+        return Ear(self.start())
+
+    def hear(self, ears: Sequence[Ear]) -> None:
+        """Hear all that waits in ``ears``, which are of this model and each named once.
+
+        The weights are read once for all of them; what an ear hears depends on its own sound alone.
+        """
+        share = max(1, _MOST_STEPS // max(1, len(ears)))
+        while any(blocks := [min(ear.waiting, share) for ear in ears]):
+            self._hear(ears, blocks)
+
+    def _hear(self, ears: Sequence[Ear], blocks: Sequence[int]) -> None:
+        """Hear so many blocks of each ear."""
+        features = take_features([ear._features for ear in ears], blocks)
+        states = [ear._state for ear, count in zip(ears, blocks, strict=True) for _ in range(count)]
+        made = self.step(features, states)
+        speech = made.speech[:, -1].tolist()
+        loudness = [sum(powers) / len(powers) for powers in features[:, :, BANDS].tolist()]
+        results = map(Heard, made.shape, speech, loudness)
+        for ear, count in zip(ears, blocks, strict=True):
+            ear.heard.extend(islice(results, count))
+
     def start(self) -> AudioToFaceState:
         """The state of a stream that has heard only silence."""
         return self._silence.copy()
 
-    def _after_silence(self, steps: int) -> AudioToFaceState:
-        inputs = np.full(2 * FRAMES_PER_BLOCK * FEATURES, BAND_FLOOR, np.float32)
-        state = AudioToFaceState(inputs, self._mouth.start(), self._gate.start())
-        silence = np.full((FRAMES_PER_BLOCK, FEATURES), BAND_FLOOR, np.float32)
-        for _ in range(steps):
-            self.step(silence, state)
-        return state
-
-    def step(self, features: FloatArray, state: AudioToFaceState) -> MouthBlock:
-        """Hear 40 ms more.
+    def step(
+        self,
+        features: FloatArray,  # [R, 4, 81] of ``LogMelStream``
+        states: Sequence[AudioToFaceState],
+    ) -> MouthBlocks:
+        """Hear 40 ms more of some streams.
 
         Args:
-            features: ``[4, 81]`` of ``LogMelStream``.
-            state: of this stream; changed in place.
+            features: a row for each step.
+            states: of the stream of each row; changed. A stream may have several rows, one after
+                the other.
         """
-        block = FRAMES_PER_BLOCK * FEATURES
-        state.inputs[:block] = state.inputs[block:]
-        state.inputs[block:] = features.reshape(-1)
-        h = self._mouth(state.inputs, state.mouth, state.steps)
-        voiced = self._gate(state.inputs, state.gate, state.steps)
-        state.steps += 1
-        raw = self._output(self._head(h)).reshape(KNOTS, _MOUTH_OUTPUTS)
-        return _mouth(raw, self._gate_output(voiced))
+        blocks = features.reshape(len(states), _BLOCK)
+        inputs = np.empty((len(states), 2 * _BLOCK), np.float32)
+        inputs[:, _BLOCK:] = blocks
+        steps = []
+        for row, state in enumerate(states):
+            inputs[row, :_BLOCK] = state.last
+            state.last = blocks[row].copy()
+            steps.append(state.steps)
+            state.steps += 1
+        raw = self._mouth(inputs, [state.mouth for state in states], steps)
+        voiced = self._gate(inputs, [state.gate for state in states], steps)
+        shape, speech = self._closing(raw.reshape(-1, _MOUTH_OUTPUTS), voiced.reshape(-1))
+        return MouthBlocks(shape.reshape(-1, KNOTS, _MOUTH_OUTPUTS), speech.reshape(-1, KNOTS))
 
 
 def _shapes(width: int, gate_width: int, depth: int) -> dict[str, tuple[int, int]]:
@@ -165,20 +266,3 @@ def _layers(
                 f"audio_to_face weights: {name}.weight must be {list(shape)}, got {list(found)}"
             )
     return {name: (tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in shapes}
-
-
-def _mouth(raw: FloatArray, voiced: FloatArray) -> MouthBlock:
-    """Raw outputs ``[3, 31]``, curves and viseme logits, and speech logits ``[3]``."""
-    gate = _ONE / (_ONE + np.exp(-np.maximum(voiced, _LEAST_LOGIT)))
-    open_by = (gate - np.float32(GATE_FROM)) / np.float32(GATE_SPAN)
-    speech: FloatArray = np.minimum(np.maximum(open_by, _ZERO), _ONE)
-    logits = raw[:, len(CURVES) :]
-    visemes = np.exp(logits - logits.max(1, keepdims=True))
-    visemes /= visemes.sum(1, keepdims=True)
-    curves = np.maximum(raw[:, : len(CURVES)], _ZERO) * (_ONE - visemes[:, PRESSED, None] * OPENS)
-    curves += np.maximum(_ONE - visemes @ NOT_PARTED, _ZERO)[:, None] * PARTED
-    heard = speech[:, None]
-    curves = np.minimum(curves, _ONE) * heard
-    visemes *= heard
-    visemes[:, 0] += _ONE - speech
-    return MouthBlock(curves, visemes, speech)

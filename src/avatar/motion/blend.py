@@ -147,13 +147,16 @@ def express(
             gaze[0] + (look.gaze[0] - gaze[0]) * look.held,
             gaze[1] + (look.gaze[1] - gaze[1]) * look.held,
         )
-    alive = np.zeros(_COUNT, np.float32)
-    alive[_LIVING] = (blink, blink, *life.brows, *look_weights(*gaze))
+    living = (blink, blink, *life.brows, *look_weights(*gaze))
     if look.emotional:
+        alive = np.zeros(_COUNT, np.float32)
+        alive[_LIVING] = living
         emotion = _emotion(driven[:_NO_CURVE], look)
         emotion[_WIDES] *= np.float32(1.0 - blink)
         alive += emotion - emotion * alive
-    out += alive - alive * out
+        out += alive - alive * out
+    else:
+        out[_LIVING] = living  # no curve of speech moves these
     if look.adjusted:
         out *= look.gain
         out += look.offset

@@ -234,7 +234,7 @@ class IdleLife:
     def _waves(self, time: float) -> list[float]:
         """Seven slow noises: pitch, yaw and roll in radians, sway (x, y, z), brows."""
         waves = np.sin(self._radians_per_second * time + self._phases)
-        sums: list[float] = (waves * self._shares).sum(1).tolist()
+        sums: list[float] = np.vecdot(waves, self._shares).tolist()
         return sums
 
     def at(

@@ -19,14 +19,15 @@ from avatar.motion.audio_to_face import (
     KNOTS,
     LOOKAHEAD_SECONDS,
     AudioToFace,
-    MouthBlock,
+    Ear,
+    Heard,
 )
 from avatar.motion.blend import StyleBlend, express
 from avatar.motion.curves import CURVES
 from avatar.motion.idle import SILENCE, IdleLife, Prosody, Voice
 from avatar.motion.style import NEUTRAL, Style
-from avatar.speech import BANDS, FRAMES_PER_BLOCK, SAMPLES_PER_BLOCK, LogMelStream
-from avatar.types import VISEME_NAMES, FloatArray, Motion
+from avatar.speech import SAMPLES_PER_BLOCK
+from avatar.types import ARKIT_NAMES, VISEME_NAMES, FloatArray, Motion
 
 _KNOT_SAMPLES = SAMPLES_PER_BLOCK // (KNOTS - 1)
 _HANDOVER_SECONDS = 0.08
@@ -54,6 +55,7 @@ class MotionStream:
         style: how it speaks.
 
     Attributes:
+        ear: where the sound of the utterance goes.
         style: may be set at any time. It holds from the next frame not yet given out, eased over
             0.2 s: the same changes at the same samples give the same bits for any chunking.
 
@@ -77,7 +79,6 @@ class MotionStream:
         self._blend = StyleBlend(style, self.fps)
         self._life = IdleLife(seed)
         self._prosody = Prosody()
-        self._features = LogMelStream()
         self._frames = 0  # given out, in all utterances and pauses
         self._quiet_samples = 0.0
         self._shown = _Instant(_STILL[0], SILENCE)
@@ -93,8 +94,7 @@ class MotionStream:
 
     def _begin_utterance(self) -> None:
         """Forget the sound; remember the mouth as shown, to leave it smoothly."""
-        self._features.reset()
-        self._state = self._model.start()
+        self.ear: Ear = self._model.ear()
         self._received = 0
         self._blocks = 0
         self._made = 0  # frames of this utterance, given out or waiting
@@ -114,9 +114,24 @@ class MotionStream:
         Raises:
             AudioError: not mono float32.
         """
-        features = self._features.push(samples)
+        self.listen(samples)
+        return self.ready()
+
+    def listen(self, samples: FloatArray) -> None:
+        """Add sound to the utterance; ``ready`` gives the frames.
+
+        Between the two the ``ear`` may hear together with those of other streams
+        (``AudioToFace.hear``).
+
+        Raises:
+            AudioError: not mono float32.
+        """
+        self.ear.listen(samples)
         self._received += len(samples)
-        self._hear(features)
+
+    def ready(self) -> Motion:
+        """The frames that became ready, perhaps none."""
+        self._hear()
         return self._give(round(self._received / SAMPLE_RATE * self.fps))
 
     def flush(self) -> Motion:
@@ -127,7 +142,8 @@ class MotionStream:
         """
         total = max(1, round(self._received / SAMPLE_RATE * self.fps))
         while self._made < total:
-            self._hear(self._features.push(_SILENCE))
+            self.ear.listen(_SILENCE)
+            self._hear()
         motion = self._give(total)
         self._begin_utterance()
         return motion
@@ -156,21 +172,23 @@ class MotionStream:
         self._left = self._shown.mouth
         return motion
 
-    def _hear(self, features: FloatArray) -> None:
-        """Run the network over new features and make the frames that it decides."""
-        for start in range(0, len(features), FRAMES_PER_BLOCK):
-            block = features[start : start + FRAMES_PER_BLOCK]
-            heard = self._model.step(block, self._state)
-            before = self._prosody.voice
-            self._prosody.hear(_loudness(block), float(heard.speech[-1]))
-            origin = (self._blocks - 1) * SAMPLES_PER_BLOCK
-            self._blocks += 1
-            mouth = _joined(heard)
-            while (at := self._made * SAMPLE_RATE / self.fps - origin) < SAMPLES_PER_BLOCK:
-                voice = before.towards(self._prosody.voice, at / SAMPLES_PER_BLOCK)
-                knot = at / _KNOT_SAMPLES
-                self._waiting.append(self._instant(mouth, knot, self._made, voice))
-                self._made += 1
+    def _hear(self) -> None:
+        """Make the frames that the sound decides; what nobody let the ear hear, it hears now."""
+        if self.ear.waiting:
+            self._model.hear([self.ear])
+        while self.ear.heard:
+            self._understand(self.ear.heard.popleft())
+
+    def _understand(self, heard: Heard) -> None:
+        before = self._prosody.voice
+        self._prosody.hear(heard.loudness, heard.speech)
+        origin = (self._blocks - 1) * SAMPLES_PER_BLOCK
+        self._blocks += 1
+        while (at := self._made * SAMPLE_RATE / self.fps - origin) < SAMPLES_PER_BLOCK:
+            voice = before.towards(self._prosody.voice, at / SAMPLES_PER_BLOCK)
+            instant = self._instant(heard.mouth, at / _KNOT_SAMPLES, self._made, voice)
+            self._waiting.append(instant)
+            self._made += 1
 
     def _instant(self, mouth: FloatArray, knot: float, index: int, voice: Voice) -> _Instant:
         """The mouth at a fractional knot, eased from how it was left ``index`` frames ago."""
@@ -190,7 +208,9 @@ class MotionStream:
 
     def _motion(self, instants: list[_Instant]) -> Motion:
         """The whole face of the frames that go out now."""
-        motion = Motion.still(len(instants), self.fps)
+        expression = np.empty((len(instants), len(ARKIT_NAMES)), np.float32)
+        visemes = np.empty((len(instants), len(VISEME_NAMES)), np.float32)
+        poses = np.empty((len(instants), 4 + 3 + 2), np.float32)
         for i, instant in enumerate(instants):
             look = self._blend.advance()
             life = self._life.at(
@@ -200,28 +220,13 @@ class MotionStream:
                 head_motion=look.head_motion,
                 breath=look.breath,
             )
-            motion.gaze[i] = express(instant.mouth[:_CURVES], life, look, motion.expression[i])
-            motion.rotation[i] = _quaternion(*life.turn)
-            motion.translation[i] = life.shift
-            motion.visemes[i] = instant.mouth[_CURVES:]
+            gaze = express(instant.mouth[:_CURVES], life, look, expression[i])
+            poses[i] = (*_quaternion(*life.turn), *life.shift, *gaze)
+            visemes[i] = instant.mouth[_CURVES:]
             self._frames += 1
         if instants:
             self._shown = instants[-1]
-        return motion
-
-
-def _loudness(block: FloatArray) -> float:
-    """The mean power of a block's frames, in bels relative to the running level."""
-    powers: list[float] = block[:, BANDS].tolist()
-    return sum(powers) / len(powers)
-
-
-def _joined(mouth: MouthBlock) -> FloatArray:
-    """``[3, 16 + 15]``: curves and visemes, to be interpolated in one go."""
-    joined = np.empty_like(_STILL)
-    joined[:, :_CURVES] = mouth.curves
-    joined[:, _CURVES:] = mouth.visemes
-    return joined
+        return Motion(expression, poses[:, :4], poses[:, 4:7], poses[:, 7:], visemes, self.fps)
 
 
 def _quaternion(x: float, y: float, z: float) -> tuple[float, float, float, float]:

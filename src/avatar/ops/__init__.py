@@ -11,19 +11,22 @@ from avatar.ops._adain import adain
 from avatar.ops._chain import Chain, Link
 from avatar.ops._compose import Layer, compose
 from avatar.ops._faded_shuffle import faded_shuffle
+from avatar.ops._log_mel import LogMel
+from avatar.ops._mouth import Mouth
 from avatar.ops._native import NativeStatus, native_status
 from avatar.ops._signed_distance import signed_distance
 from avatar.ops._spread import spread
 from avatar.ops._spread_over_grid import spread_over_grid
-from avatar.ops._tower import Dense, Tower
+from avatar.ops._tower import Tower
 from avatar.ops._warp import warp
 from avatar.ops._yuv420 import yuv420_
 
 __all__ = [
     "Chain",
-    "Dense",
     "Layer",
     "Link",
+    "LogMel",
+    "Mouth",
     "NativeStatus",
     "Tower",
     "adain",

@@ -1,7 +1,9 @@
-"""Small networks that hear a stream: numpy vectors in and out, weights in bfloat16.
+"""Small networks that hear streams: numpy vectors in and out, weights in bfloat16.
 
-A step costs what reading the weights costs, so they are kept half as wide as the float32 numbers
-that they multiply. They only run, so there is no gradient here and nothing for ``torch.compile``.
+Alone, a step costs what reading the weights costs, so they are kept half as wide as the float32
+numbers that they multiply. Many steps at once, of several streams or one after the other of one,
+read them once. Each row is the same bits in any company. They only run, so there is no gradient
+here and nothing for ``torch.compile``.
 """
 
 from __future__ import annotations
@@ -19,52 +21,20 @@ from avatar.ops import _native
 
 FloatArray = NDArray[np.float32]
 
-
-class Dense:
-    """``weight @ x + bias``, at least zero where ``rectified``.
-
-    Args:
-        weight: ``[out, in]``, rounded to bfloat16.
-        bias: ``[out]``.
-        rectified: whether to give nothing below zero.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor, *, rectified: bool = False) -> None:
-        self._weight, self._bias = _packed(weight), _frozen(bias)
-        self._rectified = rectified
-        self._addresses = _address(self._weight), _address(self._bias)
-        self.outputs, self.inputs = weight.shape
-
-    def __call__(self, x: FloatArray) -> FloatArray:  # [in] to [out]
-        """Any number of threads may call it."""
-        _check("x", x, (self.inputs,))
-        kernels = _native.cpu_kernels()
-        if kernels is None:
-            return self.reference(x)
-        y = np.empty(self.outputs, np.float32)
-        kernels.dense(
-            self.outputs, self.inputs, *self._addresses, _address(x), _address(y), self._rectified
-        )
-        return y
-
-    def reference(self, x: FloatArray) -> FloatArray:
-        """The specification, in plain numpy."""
-        y: FloatArray = self._full @ x + self._bias
-        return np.maximum(y, np.float32(0.0)) if self._rectified else y
-
-    @cached_property
-    def _full(self) -> FloatArray:
-        return _unpacked(self._weight)
+_PANEL = 64
+"""Outputs whose weights lie together, as ``kDensePanel`` of csrc/ops.h."""
 
 
 class Tower:
-    """A rectified layer on the input, then layers that each add what they make of its output now
-    and some steps ago.
+    """A dense layer on the input, layers that each add what they make of their input now and some
+    steps ago, then a tail of dense layers. All but the last give nothing below zero.
 
     Args:
-        first: weight ``[width, in]`` and bias ``[width]``.
+        first: weight ``[width, in]``, rounded to bfloat16 as all of them, and bias ``[width]``.
         layers: weight ``[width, 2 * width]``, the past before the present, and bias of each.
         dilations: how many steps ago, of each.
+        tail: weight ``[out, in]`` and bias of each; without one the layers give the output, and
+            nothing of it is below zero.
     """
 
     def __init__(
@@ -72,90 +42,113 @@ class Tower:
         first: tuple[Tensor, Tensor],
         layers: Sequence[tuple[Tensor, Tensor]],
         dilations: Sequence[int],
+        tail: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> None:
         self.width, self.inputs = first[0].shape
-        parts = [first, *layers]
-        self._weight = _packed(torch.cat([weight.reshape(-1) for weight, _ in parts]))
-        self._bias = _frozen(torch.stack([bias for _, bias in parts]))
+        parts = [first, *layers, *tail]
+        self._shapes = [tuple(weight.shape) for weight, _ in parts]
+        self.outputs = self._shapes[-1][0]
+        self._weight = np.concatenate([_in_panels(weight) for weight, _ in parts])
+        self._bias = np.concatenate([bias.detach().float().numpy() for _, bias in parts])
         self._dilations = np.array(dilations, np.int64)
+        self._tail = np.array([len(bias) for _, bias in tail], np.int64)
+        for array in (self._weight, self._bias, self._dilations, self._tail):
+            array.setflags(write=False)
         self._remembered = int(self._dilations.sum())
-        told = (self._dilations, self._weight, self._bias)
-        self._addresses = tuple(_address(array) for array in told)
+        most = max(outputs for outputs, _ in self._shapes)
+        self._scratch = 2 * (self.width + most)
 
     def start(self) -> FloatArray:
         """What a tower that has heard nothing remembers; ``__call__`` changes it."""
         return np.zeros((self._remembered, self.width), np.float32)
 
-    def __call__(self, x: FloatArray, rings: FloatArray, step: int) -> FloatArray:
-        """One step.
+    def __call__(
+        self, x: FloatArray, rings: Sequence[FloatArray], steps: Sequence[int]
+    ) -> FloatArray:
+        """Many steps; several of one stream follow each other. Any number of threads may call it.
 
         Args:
-            x: ``[in]``.
-            rings: of ``start``, of this stream.
-            step: how many there were before in this stream.
+            x: ``[R, in]``, a row for each step.
+            rings: for each row that of ``start`` of its stream.
+            steps: for each row how many there were before in its stream.
+
+        Returns:
+            ``[R, out]``.
         """
-        _check("x", x, (self.inputs,))
-        _check("rings", rings, (self._remembered, self.width))
+        rows = len(x)
+        if x.shape[1:] != (self.inputs,) or x.dtype != np.float32 or not x.flags.c_contiguous:
+            raise InputError(
+                f"x must be [R, {self.inputs}] float32 without gaps, got {list(x.shape)} {x.dtype}"
+            )
+        if not rows == len(rings) == len(steps):
+            raise InputError(
+                "each row of x needs its rings and its step, "
+                f"got {rows}, {len(rings)} and {len(steps)}"
+            )
         kernels = _native.cpu_kernels()
         if kernels is None:
-            return self.reference(x, rings, step)
-        out: FloatArray = np.empty((4, self.width), np.float32)
+            return self.reference(x, rings, steps)
+        y = np.empty((rows, self.outputs), np.float32)
         kernels.tower(
-            self.inputs, self.width, len(self._dilations), *self._addresses, _address(x),
-            _address(rings), y := _address(out), y + 4 * self.width, step,
+            self.inputs, self.width, self._remembered, self._dilations, self._tail, self._weight,
+            self._bias, x, rings, steps, y, np.empty(rows * self._scratch, np.float32),
         )  # fmt: skip
-        h: FloatArray = out[0]
-        return h
+        return y
 
-    def reference(self, x: FloatArray, rings: FloatArray, step: int) -> FloatArray:
+    def reference(
+        self, x: FloatArray, rings: Sequence[FloatArray], steps: Sequence[int]
+    ) -> FloatArray:
         """The specification, in plain numpy."""
-        zero = np.float32(0.0)
-        h: FloatArray = np.maximum(self._full[0] @ x + self._bias[0], zero)
-        ring = rings
-        for weight, bias, dilation in zip(
-            self._full[1:], self._bias[1:], self._dilations.tolist(), strict=True
-        ):
-            slot = step % dilation
-            pair = np.concatenate([ring[slot], h])
-            ring[slot] = h
-            h = h + np.maximum(weight @ pair + bias, zero)
-            ring = ring[dilation:]
+        weights = iter(self._layers)
+        h = _dense(x, *next(weights))
+        begin = 0
+        for dilation in self._dilations.tolist():
+            earlier = np.empty_like(h)
+            for row, (ring, step) in enumerate(zip(rings, steps, strict=True)):
+                slot = begin + step % dilation
+                earlier[row] = ring[slot]
+                ring[slot] = h[row]
+            h = h + _dense(np.concatenate([earlier, h], 1), *next(weights))
+            begin += dilation
+        for k, (weight, bias) in enumerate(weights, start=1):
+            h = _dense(h, weight, bias, rectified=k < len(self._tail))
         return h
 
     @cached_property
-    def _full(self) -> list[FloatArray]:
-        values = _unpacked(self._weight)
-        first = self.width * self.inputs
-        rest = values[first:].reshape(-1, self.width, 2 * self.width)
-        return [values[:first].reshape(self.width, self.inputs), *rest]
+    def _layers(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Weight ``[out, in]`` and bias of each."""
+        layers, place, row = [], 0, 0
+        for outputs, inputs in self._shapes:
+            size = -(-outputs // _PANEL) * _PANEL * inputs
+            weight = _out_of_panels(self._weight[place : place + size], outputs, inputs)
+            layers.append((weight, self._bias[row : row + outputs]))
+            place, row = place + size, row + outputs
+        return layers
 
 
-def _packed(weight: Tensor) -> NDArray[np.int16]:
-    """The bits of bfloat16."""
-    packed: NDArray[np.int16] = weight.to(torch.bfloat16).contiguous().view(torch.int16).numpy()
-    packed.setflags(write=False)
+def _dense(
+    x: FloatArray, weight: FloatArray, bias: FloatArray, *, rectified: bool = True
+) -> FloatArray:
+    # Row by row: a product of matrices may sum in an order that depends on how many rows there are.
+    y: FloatArray = np.array([weight @ row for row in x], np.float32).reshape(len(x), len(bias))
+    y += bias
+    return np.maximum(y, np.float32(0.0)) if rectified else y
+
+
+def _in_panels(weight: Tensor) -> NDArray[np.int16]:
+    """The bits of bfloat16, in the order of csrc/ops.h."""
+    outputs, inputs = weight.shape
+    filled = torch.zeros(-(-outputs // _PANEL) * _PANEL, inputs, dtype=torch.bfloat16)
+    filled[:outputs] = weight
+    # [panel, half, output, input] to [panel, input, output, half]
+    panels = filled.reshape(-1, 2, _PANEL // 2, inputs).permute(0, 3, 2, 1)
+    packed: NDArray[np.int16] = panels.contiguous().view(torch.int16).numpy().reshape(-1)
     return packed
 
 
-def _unpacked(weight: NDArray[np.int16]) -> FloatArray:
-    bits = weight.view(np.uint16).astype(np.uint32) << np.uint32(16)
-    return bits.view(np.float32)
-
-
-def _frozen(bias: Tensor) -> FloatArray:
-    array = np.array(bias.detach().float().numpy(), np.float32)
-    array.setflags(write=False)
-    return array
-
-
-def _check(name: str, array: FloatArray, shape: tuple[int, ...]) -> None:
-    if array.shape != shape or array.dtype != np.float32 or not array.flags.c_contiguous:
-        raise InputError(
-            f"{name} must be {list(shape)} float32 without gaps, "
-            f"got {list(array.shape)} {array.dtype}"
-        )
-
-
-def _address(array: NDArray[np.generic]) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+def _out_of_panels(packed: NDArray[np.int16], outputs: int, inputs: int) -> FloatArray:
+    """``[out, in]`` float32."""
+    bits = packed.view(np.uint16).astype(np.uint32) << np.uint32(16)
+    panels = bits.view(np.float32).reshape(-1, inputs, _PANEL // 2, 2).transpose(0, 3, 2, 1)
+    weight: FloatArray = np.ascontiguousarray(panels.reshape(-1, inputs)[:outputs])
+    return weight

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avatar.generator.episodes import Augmentation, Episode, cut, warp_features
+from avatar.generator.generator import fast_dtype
 from avatar.generator.networks import Embedder, PartGenerator, channels_last
 from avatar.generator.parts import MOUTH
 from avatar.personal.faces import PersonFaces
@@ -137,7 +138,7 @@ class Learner:
         episode, features = self._cut(self._pairs[chosen], self._random)
         for group in self._optimiser.param_groups:
             group["lr"] = settings.rate * _pace(done, settings.steps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with _fast():
             painted = self._paint(episode, features)
             losses = self._losses(painted, episode)
         total = torch.stack(list(losses.values())).sum()
@@ -171,7 +172,7 @@ class Learner:
         return losses
 
     def _step_judge(self, painted: Tensor, episode: Episode) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with _fast():
             real, _ = self._judge(episode.target, episode.outlines)
             fake, _ = self._judge(painted, episode.outlines)
             loss = hinge_judge(real.float(), fake.float())
@@ -243,6 +244,11 @@ def seen_distance(embedder: Embedder, painted: Tensor, episode: Episode) -> Tens
         for a, b in levels
     ]
     return torch.stack(apart).mean()
+
+
+def _fast() -> torch.autocast:
+    """Convolutions in bfloat16 where this processor multiplies it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype("cpu") is torch.bfloat16)
 
 
 def _slope_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -136,14 +136,15 @@ class PictureDecoder(Protocol):
 
 def make_picture_decoder(video: pb.VideoFormat) -> PictureDecoder:
     """The decoder of what a server announced."""
-    if video.codec == pb.VIDEO_CODEC_RGB24:
-        return _Raw(video.height, video.width)
+    if video.codec in (pb.VIDEO_CODEC_RGB24, pb.VIDEO_CODEC_RGBA32):
+        channels = 4 if video.codec == pb.VIDEO_CODEC_RGBA32 else 3
+        return _Raw(video.height, video.width, channels)
     return _H264() if video.codec == pb.VIDEO_CODEC_H264_ANNEX_B else _Jpeg()
 
 
 class _Raw:
-    def __init__(self, height: int, width: int) -> None:
-        self._shape = (height, width, 3)
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self._shape = (height, width, channels)
 
     def decode(self, data: bytes) -> ImageArray:
         return np.frombuffer(data, np.uint8).reshape(self._shape).copy()

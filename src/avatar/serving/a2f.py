@@ -12,7 +12,7 @@ emotion recognised from the voice.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,8 @@ class Audio2FaceCall(LiveCall):
         else:
             raise RequestError("a request without a part this server knows")
 
-    async def answer(self, stream: LiveStream, output: Output) -> Any | None:
+    async def answer(self, stream: LiveStream, outputs: Sequence[Output]) -> Any | None:
+        output = outputs[0]
         if not isinstance(output, FrameOut):
             return None
         frame = output.frame

@@ -15,13 +15,14 @@ import grpc
 from avatar.clip import ClipInfo
 from avatar.config import SAMPLE_RATE, SessionConfig
 from avatar.errors import ConfigError, OutputError
+from avatar.generator import BackgroundSource
 from avatar.media import AudioSource, iter_audio
 from avatar.motion import NEUTRAL, Style
 from avatar.serving._stubs.avatar.v1 import avatar_pb2 as pb
 from avatar.serving._stubs.avatar.v1 import avatar_pb2_grpc
 from avatar.serving._wire import CODECS, Link, raising, translated
 from avatar.serving.errors import UnknownAvatarError, UnreachableError
-from avatar.serving.messages import style_message
+from avatar.serving.messages import background_text, style_message
 from avatar.serving.remote_session import RemoteSession
 from avatar.session import frame_count
 from avatar.types import Frame
@@ -160,10 +161,15 @@ class RemoteAvatar:
         size: int | None = None,
         seed: int = 0,
         style: Style = NEUTRAL,
+        background: BackgroundSource = "keep",
     ) -> RemoteClip:
-        """The person says ``audio``; arguments and errors as ``Avatar.speak``."""
+        """The person says ``audio``; arguments and errors as ``Avatar.speak``.
+
+        An image cannot be the background here.
+        """
         config = SessionConfig(fps=fps, size=size, seed=seed)
-        return RemoteClip(self, audio, config=config, style=style)
+        text = background_text(background)
+        return RemoteClip(self, audio, config=config, style=style, background=text)
 
     def session(
         self,
@@ -177,8 +183,9 @@ class RemoteAvatar:
         idle: bool = False,
         pacing: str = "burst",
         ahead_seconds: float = 0.0,
+        background: BackgroundSource = "keep",
     ) -> RemoteSession:
-        """A live stream; arguments as ``Avatar.session``.
+        """A live stream; arguments as ``Avatar.session``, but for images as background.
 
         Raises:
             AvatarError: what the server says.
@@ -189,8 +196,9 @@ class RemoteAvatar:
         )  # fmt: skip
         name = self.avatar_id if pixels else self._avatar_id
         return RemoteSession(
-            self._link, self._stub, name, config=config, style=style, codec=self._codec
-        )
+            self._link, self._stub, name, config=config, style=style, codec=self._codec,
+            background=background_text(background),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let the connection go; its sessions end."""
@@ -253,12 +261,19 @@ class RemoteClip:
     """The lazy result of ``RemoteAvatar.speak``: as ``Clip``, drawn by the server."""
 
     def __init__(
-        self, avatar: RemoteAvatar, audio: AudioSource, *, config: SessionConfig, style: Style
+        self,
+        avatar: RemoteAvatar,
+        audio: AudioSource,
+        *,
+        config: SessionConfig,
+        style: Style,
+        background: str = "keep",
     ) -> None:
         self._avatar = avatar
         self._audio = audio
         self._config = config
         self._style = style
+        self._background = background
         self.info = self._measure()
 
     def _measure(self) -> ClipInfo:
@@ -275,6 +290,7 @@ class RemoteClip:
             width=max(1, round(found.width * scale)),
             height=max(1, round(found.height * scale)),
             sample_rate=sample_rate,
+            alpha=self._background == "alpha",
         )
 
     def __len__(self) -> int:
@@ -284,7 +300,7 @@ class RemoteClip:
         config = self._config
         with self._avatar.session(
             fps=config.fps, size=config.size, seed=config.seed, style=self._style,
-            sample_rate=self.info.sample_rate,
+            sample_rate=self.info.sample_rate, background=self._background,
         ) as session:  # fmt: skip
             for chunk in iter_audio(self._audio, chunk_seconds=_CHUNK_SECONDS):
                 session.push_audio(chunk)
@@ -310,6 +326,7 @@ class RemoteClip:
             size=self._config.size or 0,
             seed=self._config.seed,
             style=style_message(self._style),
+            background=self._background,
         )
         try:
             with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part") as file:

@@ -128,7 +128,7 @@ class VideoEncoder(Protocol):
     """Turns pictures of one session into bytes, in order."""
 
     def encode(self, image: ImageArray) -> Picture:
-        """``image`` is ``[H, W, 3]`` uint8 RGB, always of the same size."""
+        """``image`` is ``[H, W, 3]`` uint8 RGB, always of the same size; RGBA where asked for."""
 
 
 class JpegEncoder:
@@ -144,13 +144,13 @@ class JpegEncoder:
 
 
 class RawEncoder:
-    """Rows from the top, three or four bytes a pixel; the fourth is 255."""
+    """Rows from the top, three or four bytes a pixel; the fourth is 255 where there is none."""
 
     def __init__(self, *, alpha: bool) -> None:
         self._alpha = alpha
 
     def encode(self, image: ImageArray) -> Picture:
-        if self._alpha:
+        if self._alpha and image.shape[2] == 3:
             full = np.full((*image.shape[:2], 1), 255, np.uint8)
             image = np.concatenate([image, full], axis=2)
         return image.tobytes(), True

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -64,8 +65,8 @@ class LiveCall(ABC):
         """
 
     @abstractmethod
-    async def answer(self, stream: LiveStream, output: Output) -> Any | None:
-        """``output`` as a message; None for one that is not sent."""
+    async def answer(self, stream: LiveStream, outputs: Sequence[Output]) -> Any | None:
+        """``outputs`` of ``LiveStream.take`` as a message; None for one that is not sent."""
 
     async def finish(self) -> None:
         """Send what comes after all frames."""
@@ -156,35 +157,40 @@ class LiveCall(ABC):
 
     async def _write(self, stream: LiveStream) -> None:
         while True:
-            output = await stream.take()
-            if isinstance(output, FrameOut) and stream.live_link is not None:
-                stream.live_link.send(output.frame)
-            if isinstance(output, EndOut):
-                if output.error is not None:
-                    raise _told(output.error)
+            outputs = await stream.take()
+            frames = [output for output in outputs if isinstance(output, FrameOut)]
+            if stream.live_link is not None:
+                for output in frames:
+                    stream.live_link.send(output.frame)
+            if isinstance(outputs[0], EndOut):
+                if outputs[0].error is not None:
+                    raise _told(outputs[0].error)
                 return
-            message = await self.answer(stream, output)
+            message = await self.answer(stream, outputs)
             if message is not None:
                 self._writing = begun = time.monotonic()
                 await self.context.write(message)
                 self._writing = None
-                if isinstance(output, FrameOut):
-                    self._count(stream, output, message, begun)
-            if isinstance(output, FrameOut):
-                stream.sent()
+                if frames:
+                    self._count(stream, frames, message, begun)
+            if frames:
+                stream.sent(len(frames))
 
     def _count(
-        self, stream: LiveStream, output: FrameOut, message: Any, writing_since: float
+        self, stream: LiveStream, frames: Sequence[FrameOut], message: Any, writing_since: float
     ) -> None:
         metrics, now = self.stage.metrics, time.monotonic()
         period = 1 / stream.plan.session.fps
-        late = output.due_seconds is not None and now - output.due_seconds > period
-        self._frames += 1
-        self._late += late
-        metrics.frames(1, late=int(late))
-        metrics.stage("send", now - writing_since)
+        # A group leaves when its last frame is due.
+        due = frames[-1].due_seconds
+        late = due is not None and now - due > period
+        self._frames += len(frames)
+        self._late += late * len(frames)
+        metrics.frames(len(frames), late=late * len(frames))
+        metrics.stage("send", now - writing_since, len(frames))
         metrics.bytes_out(message.ByteSize())
-        if not self._first_sent and self._first_sound is not None and not output.frame.idle:
+        speaks = not frames[-1].frame.idle
+        if not self._first_sent and self._first_sound is not None and speaks:
             self._first_sent = True
             metrics.first_frame(now - self._first_sound)
             self._span.add_event("first frame")

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 
 from avatar.config import SAMPLE_RATE, SessionConfig
+from avatar.errors import ConfigError
+from avatar.generator import Background, BackgroundSource
 from avatar.motion import NEUTRAL, Style
 from avatar.serving._stubs.avatar.v1 import avatar_pb2 as pb
 from avatar.serving.codecs import OPUS_RATE, encode_sound
@@ -16,6 +18,7 @@ from avatar.types import ARKIT_NAMES, VISEME_NAMES, Frame
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 TOPOLOGY = "mediapipe_face_mesh_478"
 MAX_UTTERANCE_ID = 128
+MOST_FRAMES_PER_MESSAGE = 25
 _AVATAR_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SEEDS = 1 << 63
 
@@ -34,6 +37,8 @@ class SessionPlan:
         encoding: an ``AudioEncoding``, never unspecified.
         codec: a ``VideoCodec``, never unspecified.
         quality: of the pictures, 0 for the usual one.
+        frames_per_message: how many frames go together.
+        background: what is seen behind the person.
     """
 
     avatar_id: str
@@ -43,6 +48,8 @@ class SessionPlan:
     encoding: pb.AudioEncoding = pb.AUDIO_ENCODING_PCM_S16LE
     codec: pb.VideoCodec = pb.VIDEO_CODEC_JPEG
     quality: int = 0
+    frames_per_message: int = 1
+    background: str = "keep"
 
     @property
     def video(self) -> bool:
@@ -50,8 +57,7 @@ class SessionPlan:
 
     @property
     def shows_landmarks(self) -> bool:
-        """Whether the points of the face are of use, by themselves or for pictures."""
-        return self.video or pb.OUTPUT_KIND_LANDMARKS in self.outputs
+        return pb.OUTPUT_KIND_LANDMARKS in self.outputs
 
     @property
     def realtime(self) -> bool:
@@ -84,7 +90,19 @@ def read_plan(config: pb.SessionConfig) -> SessionPlan:
         encoding=encoding,
         codec=config.video.codec or pb.VIDEO_CODEC_JPEG,
         quality=config.video.quality,
+        frames_per_message=_read_group(config, video=pb.OUTPUT_KIND_VIDEO in outputs),
+        background=_read_background(config),
     )
+
+
+def _read_group(config: pb.SessionConfig, *, video: bool) -> int:
+    count = config.frames_per_message or 1
+    if count > MOST_FRAMES_PER_MESSAGE or (video and count > 1):
+        raise RequestError(
+            f"frames_per_message is at most {MOST_FRAMES_PER_MESSAGE}, and 1 with pictures; "
+            f"got {count}"
+        )
+    return count
 
 
 def _read_session(config: pb.SessionConfig, *, pixels: bool) -> SessionConfig:
@@ -104,6 +122,46 @@ def _read_session(config: pb.SessionConfig, *, pixels: bool) -> SessionConfig:
         pacing="realtime" if realtime else "burst",
         ahead_seconds=config.ahead.ToTimedelta().total_seconds(),
     )
+
+
+def _read_background(config: pb.SessionConfig) -> str:
+    background = read_background(config.video.background)
+    if background != "keep" and pb.OUTPUT_KIND_VIDEO not in config.outputs:
+        raise RequestError("video.background needs the output VIDEO")
+    if background == "alpha" and config.video.codec != pb.VIDEO_CODEC_RGBA32:
+        raise RequestError("the background alpha needs the codec RGBA32: no other has transparency")
+    return background
+
+
+def read_background(text: str) -> str:
+    """A background that a client may ask for: never a file of this machine.
+
+    Raises:
+        ConfigError, RequestError: neither a word nor a colour.
+    """
+    if text.startswith("#"):
+        colour = Background.of(text)
+        assert colour is not None
+        return colour.key
+    if text not in ("", "keep", "blur", "alpha"):
+        raise RequestError(
+            f"background must be keep, blur, alpha or a colour like #1e90ff, got {text[:20]!r}"
+        )
+    return text or "keep"
+
+
+def background_text(background: BackgroundSource) -> str:
+    """A background as text for a server.
+
+    Raises:
+        ConfigError: nothing known, or an image, which a server does not take.
+    """
+    known = Background.of(background)
+    if known is not None and known.image is not None:
+        raise ConfigError(
+            "a server takes no image as background; ask for alpha, and lay the frames over it"
+        )
+    return "keep" if known is None else known.key
 
 
 def read_seed(seed: int) -> int:
@@ -198,18 +256,21 @@ def started_message(
     return message
 
 
-def frame_message(
-    frame: Frame, plan: SessionPlan, utterance_id: str, video: tuple[bytes, bool] | None
-) -> pb.Frame:
-    """A frame with what the session asked for, and no more."""
-    message = pb.Frame(
-        utterance_id=utterance_id,
-        index=frame.index,
-        time_code=frame.pts_seconds,
-        idle=frame.idle,
-        quality=frame.quality,
-        utterance_number=frame.utterance_id,
-    )
+def fill_frame(
+    message: pb.Frame,
+    frame: Frame,
+    plan: SessionPlan,
+    *,
+    utterance_id: str,
+    video: tuple[bytes, bool] | None = None,
+) -> None:
+    """Write into ``message`` what the session asked for of a frame, and no more."""
+    message.utterance_id = utterance_id
+    message.index = frame.index
+    message.time_code = frame.pts_seconds
+    message.idle = frame.idle
+    message.quality = frame.quality
+    message.utterance_number = frame.utterance_id
     outputs = plan.outputs
     if pb.OUTPUT_KIND_BLENDSHAPES in outputs:
         message.blendshapes.extend(frame.expression.tolist())
@@ -224,4 +285,3 @@ def frame_message(
         message.audio = encode_sound(frame.audio.samples, plan.sound_encoding)
     if video is not None:
         message.video.data, message.video.key_frame = video
-    return message

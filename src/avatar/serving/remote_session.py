@@ -52,10 +52,11 @@ class RemoteSession:
         config: SessionConfig,
         style: Style = NEUTRAL,
         codec: str = "jpeg",
+        background: str = "keep",
     ) -> None:
         self.config = config
         self._link, self._stub = link, stub
-        self._message = _config_message(avatar_id, config, style, codec)
+        self._message = _config_message(avatar_id, config, style, codec, background)
         self._tokens = itertools.count(1)
         self._utterance_id = self._valid_from = self._last_shown = 0
         self._open_utterance = False
@@ -313,7 +314,7 @@ class _Outgoing:
 
 
 def _config_message(
-    avatar_id: str, config: SessionConfig, style: Style, codec: str
+    avatar_id: str, config: SessionConfig, style: Style, codec: str, background: str
 ) -> pb.SessionConfig:
     realtime = config.pacing == "realtime"
     message = pb.SessionConfig(
@@ -331,7 +332,10 @@ def _config_message(
     message.ahead.FromNanoseconds(round(config.ahead_seconds * 1e9))
     if config.pixels:
         message.outputs.append(pb.OUTPUT_KIND_VIDEO)
-        message.video.CopyFrom(pb.VideoFormat(codec=CODECS[codec], size=config.size or 0))
+        # Only this codec is transparent.
+        code = pb.VIDEO_CODEC_RGBA32 if background == "alpha" else CODECS[codec]
+        video = pb.VideoFormat(codec=code, size=config.size or 0, background=background)
+        message.video.CopyFrom(video)
     elif config.size is not None:
         message.video.size = config.size
     return message

@@ -16,10 +16,11 @@ from avatar.errors import AudioError
 from avatar.serving._stubs.avatar.v1 import avatar_pb2 as pb
 from avatar.serving.calls import in_thread, within
 from avatar.serving.errors import OrderError, RequestError
-from avatar.serving.messages import check_avatar_id, read_seed, read_style
+from avatar.serving.messages import check_avatar_id, read_background, read_seed, read_style
 from avatar.serving.stage import Stage
 
 CONTAINERS = ("mp4", "mov", "mkv", "webm", "gif")
+TRANSPARENT = ("webm", "mov")
 _CHUNK_BYTES = 256 << 10
 _PROGRESS_SECONDS = 0.5
 
@@ -105,7 +106,7 @@ class RenderCall:
         try:
             drawn = person.speak(
                 sound, fps=config.fps, size=config.size, seed=config.seed,
-                style=read_style(header.style),
+                style=read_style(header.style), background=read_background(header.background),
             )  # fmt: skip
         except AudioError as reason:
             # Where it lies here is nobody's business.
@@ -153,6 +154,8 @@ def _check(header: pb.RenderClipRequest.Header) -> None:
         raise RequestError(
             f"container must be one of {', '.join(CONTAINERS)}, got {header.container[:20]!r}"
         )
+    if read_background(header.background) == "alpha" and header.container not in TRANSPARENT:
+        raise RequestError(f"the background alpha needs the container {' or '.join(TRANSPARENT)}")
     read_seed(header.seed)
     read_style(header.style)
     SessionConfig(fps=header.fps or 25.0, size=header.size or None)

@@ -1,4 +1,4 @@
-"""One thread that runs all sessions: each frame is made when it is due, several are drawn at once.
+"""One thread that runs all sessions: each frame is made when it is due, several at once.
 
 The event loop never runs a model: it wakes this thread, and gets answers back through
 ``call_soon_threadsafe``, one call for a whole batch.
@@ -11,29 +11,38 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from avatar.engine import Drawing, Engine, FrameRequest
 from avatar.errors import AvatarError
 from avatar.serving.log import log_fault
 from avatar.serving.metrics import Metrics
-from avatar.serving.stream import EndOut, LiveStream, Output
+from avatar.serving.stream import Emit, EndOut, LiveStream, Output
 from avatar.types import Frame, ImageArray
 
 _CROWD = 16
-_GATHER_SECONDS = 0.002
-"""With a crowd of sessions, frames due within this time are drawn together."""
+_GATHER_SECONDS, _LONGEST_GATHER = 0.0001, 0.016
+"""A crowd is served once in so many seconds for each session: frames due in them are made together.
+"""
 
+T = TypeVar("T")
 _Deliveries = list[tuple[LiveStream, int, Output]]
 
 
 class _Held:
-    """A request that was taken already, as something ``Engine.step`` can draw."""
+    """A request that was taken already, as something ``Engine.begin`` can draw."""
 
     def __init__(self, stream: LiveStream, request: FrameRequest) -> None:
         self.stream = stream
         self._request = request
+
+    def begin_to_hear(self) -> None:
+        """It has heard."""
+
+    def end_hearing(self) -> None:
+        """Never called."""
 
     def next_request(self) -> FrameRequest | None:
         return self._request
@@ -73,6 +82,8 @@ class Scheduler:
         # What is being drawn; only this thread touches it. A stream waits for its frame.
         self._drawn: dict[LiveStream, tuple[Drawing, float]] = {}
         self._numbers = itertools.count()
+        self._rests = False  # until the time of the next round, whatever happens
+        self._round = 0.0
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="avatar-scheduler", daemon=True)
         self._thread.start()
@@ -96,7 +107,8 @@ class Scheduler:
         with self._changed:
             if stream in self._streams:
                 self._woken.add(stream)
-                self._changed.notify()
+                if not self._rests:
+                    self._changed.notify()
 
     @property
     def alive(self) -> bool:
@@ -123,14 +135,16 @@ class Scheduler:
         with self._changed:
             while not self._ends:
                 now = time.monotonic()
-                crowded = len(self._streams) > _CROWD
                 until = self._timetable[0][0] if self._timetable else None
-                if self._woken or (until is not None and until <= now):
+                pause = 0.0 if self._woken else None if until is None else until - now
+                crowd = len(self._streams)
+                rest = self._round - now if crowd > _CROWD else 0.0
+                if pause is not None and max(pause, rest) <= 0.0:
+                    self._round = now + min(_GATHER_SECONDS * crowd, _LONGEST_GATHER)
                     return self._take_ready(now)
-                pause = None if until is None else until - now
-                if pause is not None and crowded:
-                    pause += _GATHER_SECONDS
-                self._changed.wait(pause)
+                self._rests = rest > 0.0
+                self._changed.wait(rest if self._rests else pause)
+                self._rests = False
         return None
 
     def _take_ready(self, now: float) -> list[LiveStream]:
@@ -143,28 +157,32 @@ class Scheduler:
         return list(ready)
 
     def _serve(self, streams: list[LiveStream]) -> None:
-        """Hand over what is drawn, and begin the next frame of each stream that has one due; those
+        """Hand over what is drawn, and make the next frame of each stream that has one due; those
         without pictures go first.
         """
         deliveries: _Deliveries = []
-        drawable: list[_Held] = []
         for stream in streams:
             self._collect(stream, deliveries)
         self._flush(deliveries)
         begun = time.perf_counter()
-        for stream in streams:
-            request = None if stream in self._drawn else self._advance(stream, deliveries)
+        free = [stream for stream in streams if stream not in self._drawn]
+        for stream in free:
+            self._try(stream, stream.grant_wishes, deliveries)
+        self._hear(free)
+        plain: list[_Held] = []
+        pictured: list[_Held] = []
+        for stream in free:
+            request = self._try(stream, stream.advance, deliveries)
             if request is not None:
-                drawable.append(_Held(stream, request))
-        if drawable:
-            self._metrics.stage("feed", time.perf_counter() - begun, len(drawable))
-        plain = [held for held in drawable if not held.stream.plan.video]
-        pictured = [held for held in drawable if held.stream.plan.video]
+                (pictured if stream.plan.video else plain).append(_Held(stream, request))
+        if made := len(plain) + len(pictured):
+            self._metrics.stage("feed", time.perf_counter() - begun, made)
         self._draw(plain, deliveries)
         self._flush(deliveries)
         for begin in range(0, len(pictured), self._step_sessions):
             self._draw(pictured[begin : begin + self._step_sessions], deliveries)
             self._flush(deliveries)
+        self._hear(free)
         with self._changed:
             for stream in streams:
                 self._note_due(stream)
@@ -172,12 +190,23 @@ class Scheduler:
         for stream in gone:
             del self._drawn[stream]
 
-    def _advance(self, stream: LiveStream, deliveries: _Deliveries) -> FrameRequest | None:
+    def _try(
+        self, stream: LiveStream, act: Callable[[Emit], T], deliveries: _Deliveries
+    ) -> T | None:
+        """Let ``act`` tell what is to be delivered; if it fails, so does the session."""
         try:
-            return stream.advance(lambda epoch, out: deliveries.append((stream, epoch, out)))
+            return act(lambda epoch, out: deliveries.append((stream, epoch, out)))
         except Exception as reason:
             self._fail(stream, reason, deliveries)
             return None
+
+    def _hear(self, streams: Sequence[LiveStream]) -> None:
+        """Let all that have a frame due, or will know one, hear together."""
+        try:
+            self._engine.hear([stream.session for stream in streams if stream.may_advance])
+        except Exception:
+            # Each hears by itself later, and the one at fault fails alone.
+            log_fault("hearing failed")
 
     def _draw(self, batch: Sequence[_Held], deliveries: _Deliveries) -> None:
         """Begin to draw; what is done at once, as it is without pictures, is handed over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -100,6 +101,9 @@ async def serving(
 async def run(config: ServerConfig, *, worker: int = 0) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
     async with serving(config, worker=worker) as server:
+        # What is loaded now stays: looking at it again for garbage would hold up every session.
+        gc.collect()
+        gc.freeze()
         loop = asyncio.get_running_loop()
         draining: list[asyncio.Task[None]] = []
 

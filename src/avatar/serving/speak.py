@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from avatar.avatar import Avatar
@@ -14,7 +15,7 @@ from avatar.serving.live import LiveCall
 from avatar.serving.messages import (
     MAX_UTTERANCE_ID,
     SessionPlan,
-    frame_message,
+    fill_frame,
     read_plan,
     read_style,
     started_message,
@@ -84,7 +85,12 @@ class SpeakCall(LiveCall):
         else:
             raise RequestError("a request without a part this server knows")
 
-    async def answer(self, stream: LiveStream, output: Output) -> pb.StreamSpeakResponse | None:
+    async def answer(
+        self, stream: LiveStream, outputs: Sequence[Output]
+    ) -> pb.StreamSpeakResponse | None:
+        if stream.plan.frames_per_message > 1 and isinstance(outputs[0], FrameOut):
+            return _group(stream, outputs)
+        output = outputs[0]
         if isinstance(output, SyncedOut):
             return pb.StreamSpeakResponse(synced=pb.Synced(token=output.token))
         if isinstance(output, EventOut):
@@ -103,8 +109,12 @@ class SpeakCall(LiveCall):
             # One that later pictures refer to must arrive, and is dropped by the client.
             if stream.epoch != epoch and stream.plan.codec != pb.VIDEO_CODEC_H264_ANNEX_B:
                 return None
-        frame = frame_message(output.frame, stream.plan, output.utterance_id, picture)
-        return pb.StreamSpeakResponse(frame=frame)
+        response = pb.StreamSpeakResponse()
+        fill_frame(
+            response.frame, output.frame, stream.plan, utterance_id=output.utterance_id,
+            video=picture,
+        )  # fmt: skip
+        return response
 
     def _hear(self, stream: LiveStream, chunk: pb.AudioChunk) -> None:
         assert self._decoder is not None
@@ -126,6 +136,15 @@ class SpeakCall(LiveCall):
         picture = await loop.run_in_executor(self.stage.encoders, encoder.encode, image)
         self.stage.metrics.stage("encode", time.monotonic() - begun)
         return picture
+
+
+def _group(stream: LiveStream, outputs: Sequence[Output]) -> pb.StreamSpeakResponse:
+    response = pb.StreamSpeakResponse()
+    for output in outputs:
+        if isinstance(output, FrameOut):
+            message = response.frames.frames.add()
+            fill_frame(message, output.frame, stream.plan, utterance_id=output.utterance_id)
+    return response
 
 
 def _picture_size(avatar: Avatar, size: int | None) -> tuple[int, int]:

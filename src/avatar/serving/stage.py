@@ -16,7 +16,6 @@ from avatar.avatar import Avatar
 from avatar.config import SAMPLE_RATE
 from avatar.engine import Engine
 from avatar.integrations.live_link import LiveLinkFace
-from avatar.motion import Retargeter
 from avatar.serving.calls import in_thread
 from avatar.serving.config import ServerConfig
 from avatar.serving.library import AvatarLibrary
@@ -26,30 +25,8 @@ from avatar.serving.metrics import Metrics
 from avatar.serving.scheduler import Scheduler
 from avatar.serving.stream import LiveStream
 from avatar.serving.tracing import make_tracer
-from avatar.session import Likeness, Session
-from avatar.types import LANDMARK_COUNT, FloatArray
+from avatar.session import Session
 
-
-class _Unmoved(Retargeter):
-    """A face that stays as it is, for sessions that send curves alone.
-
-    Moving the points takes a fifth of the time of such a frame, and nobody would see them.
-    """
-
-    def __init__(self) -> None:
-        self._points = np.zeros((LANDMARK_COUNT, 3), np.float32)
-
-    def landmarks(
-        self,
-        expression: FloatArray,
-        rotation: FloatArray,
-        translation: FloatArray,
-        gaze: FloatArray,
-    ) -> FloatArray:
-        return self._points
-
-
-_UNMOVED = Likeness(_Unmoved())
 _RENDERS = 2
 """Clips drawn at once; more would only slow each other down, and live sessions with them."""
 
@@ -141,8 +118,6 @@ class Stage:
         library = self.library
         person = library.get(plan.avatar_id) if plan.avatar_id else library.neutral()
         config = plan.session
-        if not plan.shows_landmarks:
-            return person, Session(person.engine, _UNMOVED, config=config, style=plan.style)
         session = person.session(
             fps=config.fps,
             size=config.size,
@@ -153,6 +128,7 @@ class Stage:
             idle=config.idle,
             pacing=config.pacing,
             ahead_seconds=config.ahead_seconds,
+            background=plan.background,
         )
         return person, session
 

@@ -11,6 +11,7 @@ whatever the other thread is doing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -111,7 +112,8 @@ class LiveStream:
         self.live_link = live_link
         self.closed = False
         self._wake = wake
-        self._max_ahead = max_ahead
+        # Those of a group wait for each other.
+        self._max_ahead = max_ahead + plan.frames_per_message - 1
         self._max_waiting = max_waiting_seconds
         # Shared, under the lock.
         self._lock = threading.Lock()
@@ -223,30 +225,48 @@ class LiveStream:
     def deliver(self, epoch: int, output: Output) -> None:
         """Take an answer; called in the event loop."""
         self._outbox.append((epoch, output))
-        self._arrived.set()
+        if len(self._outbox) >= self.plan.frames_per_message or not isinstance(output, FrameOut):
+            self._arrived.set()
         self._made_room.set()
 
     def tell(self, happening: Happening) -> None:
         """Put an event of the server itself among the answers; called in the event loop."""
         self.deliver(self._epoch, EventOut(happening, "", self._time_code))
 
-    async def take(self) -> Output:
-        """The next answer, waiting for it; what an interrupt dropped is not among them."""
+    async def take(self) -> list[Output]:
+        """The frames that go together next, or one answer of another kind, waiting for it.
+
+        What an interrupt dropped is not among them.
+        """
+        whole = self.plan.frames_per_message
         while True:
-            while self._outbox:
-                epoch, output = self._outbox.popleft()
-                if not isinstance(output, FrameOut | EventOut) or epoch == self._epoch:
-                    return output
-                if isinstance(output, FrameOut):
-                    self.sent()
+            self._drop_interrupted()
+            ready = [output for _, output in itertools.islice(self._outbox, whole)]
+            frames = list(itertools.takewhile(lambda out: isinstance(out, FrameOut), ready))
+            if len(frames) == whole or len(ready) > len(frames):
+                taken = frames or ready[:1]
+                for _ in taken:
+                    self._outbox.popleft()
+                return taken
             self._arrived.clear()
             await self._arrived.wait()
 
-    def sent(self) -> None:
-        """A frame has left or was dropped, so another may be made."""
+    def _drop_interrupted(self) -> None:
+        told = (FrameOut, EventOut)
+        if all(epoch == self._epoch or not isinstance(out, told) for epoch, out in self._outbox):
+            return
+        everything, self._outbox = self._outbox, deque()
+        for epoch, output in everything:
+            if epoch == self._epoch or not isinstance(output, told):
+                self._outbox.append((epoch, output))
+            elif isinstance(output, FrameOut):
+                self.sent()
+
+    def sent(self, count: int = 1) -> None:
+        """Frames have left or were dropped, so others may be made."""
         with self._lock:
             full = self._in_flight >= self._max_ahead
-            self._in_flight -= 1
+            self._in_flight -= count
         if full:
             self._wake(self)
 
@@ -262,14 +282,26 @@ class LiveStream:
 
     # ── from the scheduler ───────────────────────────────────────────────────────────────────────
 
+    @property
+    def may_advance(self) -> bool:
+        """Whether another frame may be made."""
+        return not self.closed and self._in_flight < self._max_ahead
+
+    def grant_wishes(self, emit: Emit) -> None:
+        """Do what was wished; ``emit`` gets what is to be told."""
+        while not self.closed and self._wishes:
+            with self._lock:
+                wish = self._wishes.popleft() if self._wishes else None
+            if wish is not None:
+                wish.act(emit)
+
     def advance(self, emit: Emit) -> FrameRequest | None:
-        """Do what was wished and take the frame that is due; ``emit`` gets what is to be told."""
-        self._grant_wishes(emit)
-        if self.closed or self._in_flight >= self._max_ahead:
+        """Take the frame that is due; ``emit`` gets what is to be told."""
+        if not self.may_advance:
             return None
-        self._due = self.session.next_due_seconds() if self.plan.realtime else None
         request = self.session.next_request()
         if request is not None:
+            self._due = request.due_seconds if self.plan.realtime else None
             with self._lock:
                 self._in_flight += 1
         elif self.session.next_due_seconds() is None:
@@ -294,6 +326,8 @@ class LiveStream:
             self._begun = number
             name = self._names.get(number, "")
             emit(epoch, EventOut("utterance_started", name, frame.pts_seconds))
+        if self.plan.shows_landmarks:
+            _ = frame.landmarks.points  # worked out here, not by the event loop
         seconds = frame.audio.duration_seconds
         self._time_code = frame.pts_seconds + seconds
         if not frame.idle:
@@ -303,7 +337,7 @@ class LiveStream:
 
     def next_due_seconds(self) -> float | None:
         """When to come back, in monotonic seconds; None to wait until woken."""
-        if self.closed or self._in_flight >= self._max_ahead:
+        if not self.may_advance:
             return None
         due = self.session.next_due_seconds()
         untold = self._ended or self._syncs or self._finishing
@@ -314,14 +348,6 @@ class LiveStream:
             self._wishes.append(wish)
             self._waiting_seconds += wish.seconds
         self._wake(self)
-
-    def _grant_wishes(self, emit: Emit) -> None:
-        while not self.closed:
-            with self._lock:
-                if not self._wishes:
-                    return
-                wish = self._wishes.popleft()
-            wish.act(emit)
 
     def _flush(self, emit: Emit) -> None:
         self._ended.add(self.session.utterance_id)

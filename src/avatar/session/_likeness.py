@@ -10,7 +10,7 @@ import numpy as np
 from avatar.face import FaceRig
 from avatar.generator import Portrait
 from avatar.motion import Retargeter
-from avatar.types import Face, FloatArray, Landmarks
+from avatar.types import Face, FloatArray, Landmarks, Motion
 
 _ARTICULATION = 1.4
 """The painted mouth shows about 0.7 of the opening its landmarks ask for; this makes up for it."""
@@ -20,6 +20,34 @@ _ARTICULATION_MEASURED = 1.1
 """Of motion that was measured. MediaPipe, looking at seven portraits as drawn with 1.0, saw 0.79 to
 0.99 of the change of opening that was asked for, 0.93 in the median.
 """
+
+
+class MovedLandmarks(Landmarks):
+    """The landmarks of one frame, worked out when somebody looks at them.
+
+    They take a fifth of the time of a frame without pixels, and many want its curves alone.
+    """
+
+    def __init__(
+        self,
+        retargeter: Retargeter,
+        motion: Motion,  # of one frame
+    ) -> None:
+        self._retargeter = retargeter
+        self._motion = motion
+        self._points: FloatArray | None = None
+
+    @property
+    def points(self) -> FloatArray:
+        if self._points is None:
+            motion = self._motion
+            self._points = self._retargeter.landmarks(
+                motion.expression[0], motion.rotation[0], motion.translation[0], motion.gaze[0]
+            )
+        return self._points
+
+    def __reduce__(self) -> tuple[type[Landmarks], tuple[FloatArray]]:
+        return Landmarks, (self.points,)
 
 
 @dataclass(frozen=True, eq=False)

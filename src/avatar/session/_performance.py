@@ -40,6 +40,12 @@ class Performance:
         self._pictures = Pictures(likeness, config)
         self._index = self._position = 0
 
+    def begin_to_hear(self) -> None:
+        """There is no network to ask."""
+
+    def end_hearing(self) -> None:
+        """Never called."""
+
     def next_request(self) -> FrameRequest | None:
         """The next frame, all but its picture; None after the last."""
         index = self._index
@@ -49,7 +55,7 @@ class Performance:
         audio = self._cut(end - self._position)
         slot = Slot(self._motion[index : index + 1], index, self._position, audio, 0, idle=False)
         self._index, self._position = index + 1, end
-        return self._pictures.request(slot, lag_seconds=0.0, now=0.0)
+        return self._pictures.request(slot, due_seconds=0.0, lag_seconds=0.0, now=0.0)
 
     def accept(self, request: FrameRequest, image: ImageArray | None) -> bool:
         """Every frame is shown."""

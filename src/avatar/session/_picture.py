@@ -8,10 +8,10 @@ import numpy as np
 
 from avatar.config import SessionConfig
 from avatar.engine import FrameRequest
-from avatar.session._likeness import Likeness
+from avatar.session._likeness import Likeness, MovedLandmarks
 from avatar.session._pacing import FULL, Effort, EffortLadder
 from avatar.session._timeline import Slot
-from avatar.types import Audio, FloatArray, Frame, ImageArray, Landmarks
+from avatar.types import Audio, FloatArray, Frame, ImageArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +39,21 @@ class Pictures:
             side = max(likeness.portrait.photo.shape[:2])
             self._ladder = EffortLadder(fps=config.fps, longer_side=side)
 
-    def request(self, slot: Slot, *, lag_seconds: float, now: float) -> FrameRequest:
+    def request(
+        self, slot: Slot, *, due_seconds: float, lag_seconds: float, now: float
+    ) -> FrameRequest:
         """The frame of ``slot``, which leaves ``lag_seconds`` late, and how to draw it."""
         quality: float = FULL.quality
         effort: Effort | None = FULL
         if self._ladder is not None:
             quality, effort = self._ladder.judge(lag_seconds, now)
         motion = slot.motion
-        points = self._likeness.retargeter.landmarks(
-            motion.expression[0], motion.rotation[0], motion.translation[0], motion.gaze[0]
-        )
         frame = Frame(
             index=slot.index,
             pts_seconds=slot.begin / self._config.sample_rate,
             image=None,
             audio=Audio(slot.audio, self._config.sample_rate),
-            landmarks=Landmarks(points),
+            landmarks=MovedLandmarks(self._likeness.retargeter, motion),
             expression=motion.expression[0].copy(),
             visemes=motion.visemes[0].copy(),
             utterance_id=slot.utterance_id,
@@ -63,7 +62,7 @@ class Pictures:
             rotation=motion.rotation[0].copy(),
             translation=motion.translation[0].copy(),
         )
-        return self._how(frame, effort)
+        return self._how(frame, effort, due_seconds)
 
     def remember(self, request: FrameRequest, image: ImageArray | None) -> None:
         """Keep a picture where the next frame may show it again.
@@ -83,16 +82,18 @@ class Pictures:
         """Let go of the last picture."""
         self._drawn = self._points = None
 
-    def _how(self, frame: Frame, effort: Effort | None) -> FrameRequest:
-        portrait, points = self._likeness.portrait, frame.landmarks.points
+    def _how(self, frame: Frame, effort: Effort | None, due: float) -> FrameRequest:
+        portrait = self._likeness.portrait
         if portrait is None:
-            return FrameRequest(frame=frame)
+            return FrameRequest(frame=frame, due_seconds=due)
+        points = frame.landmarks.points
         if self._drawn is not None and (effort is None or self._drawn.shows(points, effort)):
-            return FrameRequest(frame=frame, picture=self._drawn.image)
+            return FrameRequest(frame=frame, due_seconds=due, picture=self._drawn.image)
         if effort is None or effort.scale == 1.0:
-            return FrameRequest(frame=frame, portrait=portrait, points=points)
+            return FrameRequest(frame=frame, due_seconds=due, portrait=portrait, points=points)
         return FrameRequest(
             frame=frame,
+            due_seconds=due,
             portrait=self._likeness.half,
             points=self._likeness.in_half(points),
             enlarge_to=(portrait.photo.shape[0], portrait.photo.shape[1]),

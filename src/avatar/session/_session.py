@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from avatar.config import SessionConfig
 from avatar.engine import Engine, FrameRequest
 from avatar.errors import ConfigError, SessionClosedError
-from avatar.motion import NEUTRAL, Style
+from avatar.motion import NEUTRAL, Ear, Style
 from avatar.session._intake import Intake
 from avatar.session._likeness import Likeness
 from avatar.session._pacing import Clock, OutputClock
@@ -113,6 +113,8 @@ class Session:
         self._likeness = likeness
         self._clock = clock
         self._realtime = config.pacing == "realtime"
+        # Then a frame is due at a time that is known before it.
+        self._on_grid = self._realtime and config.idle and not config.ahead_seconds
         self._timeline = Timeline(engine.audio_to_face, config=config, style=_checked(style))
         self._intake = Intake(config.sample_rate)
         self._output = OutputClock(
@@ -286,13 +288,43 @@ class Session:
             if not self._realtime:
                 return self._timeline.known_seconds()
             position = self._timeline.position
-            if not self.config.idle:
+            if self.config.idle:
+                self._output.begin(self._clock())
+                on_time = self._output.time_of(position)
+                if self._on_grid:
+                    return on_time
                 known = self._timeline.known_seconds()
-                return None if known is None else self._output.due(position, known)
-            self._output.begin(self._clock())
-            if self.config.ahead_seconds and (known := self._timeline.known_seconds()) is not None:
-                return min(self._output.due(position, known), self._output.time_of(position))
-            return self._output.time_of(position)
+                return on_time if known is None else min(self._output.due(position, known), on_time)
+            known = self._timeline.known_seconds()
+            return None if known is None else self._output.due(position, known)
+
+    def begin_to_hear(self) -> Ear | None:
+        """The ear that must hear for the frame that is due, to hear together with others.
+
+        Nothing changes in the session from then on until ``end_hearing``. None where nothing has to
+        be heard, or where another thread is at the session: it then hears by itself.
+        """
+        if not self._changed.acquire(blocking=False):
+            return None
+        ear = None
+        try:
+            ear = self._timeline.unheard() if self._may_be_due() else None
+            return ear
+        finally:
+            if ear is None:
+                self._changed.release()
+
+    def end_hearing(self) -> None:
+        """After a ``begin_to_hear`` that gave an ear."""
+        self._changed.release()
+
+    def _may_be_due(self) -> bool:
+        """Whether the next frame is due, as far as that can be told before hearing."""
+        if self._closed or not self._on_grid:
+            return not self._closed
+        now = self._clock()
+        self._output.begin(now)
+        return self._output.time_of(self._timeline.position) <= now
 
     def next_request(self) -> FrameRequest | None:
         """The next frame that is due now, all but its picture (``Engine.step``). Never blocks.
@@ -309,14 +341,14 @@ class Session:
             else:
                 slot = self._timeline.take_idle()
             lag = now - self._output.time_of(slot.begin) if self._realtime else 0.0
-            request = self._pictures.request(slot, lag_seconds=lag, now=now)
+            request = self._pictures.request(slot, lag_seconds=lag, now=now, due_seconds=due)
             self._in_flight.append(_InFlight(slot, request))
             return request
 
     def accept(self, request: FrameRequest, image: ImageArray | None) -> bool:
         """Hear what became of a request; False where its frame must not be shown any more."""
         with self._changed:
-            if all(flight.request is not request for flight in self._in_flight):
+            if not any(flight.request is request for flight in self._in_flight):
                 return False
             # Requests before this one whose drawing failed are settled too: they are in the past.
             while (flight := self._in_flight.popleft()).request is not request:

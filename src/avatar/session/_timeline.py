@@ -25,7 +25,7 @@ import numpy as np
 
 from avatar.config import SAMPLE_RATE, SessionConfig
 from avatar.media import StreamResampler
-from avatar.motion import AudioToFace, MotionStream, Style
+from avatar.motion import AudioToFace, Ear, MotionStream, Style
 from avatar.types import FloatArray, Motion
 
 HOLD_SECONDS = 0.2
@@ -58,9 +58,9 @@ class Slot:
     known_seconds: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Sound:
-    samples: FloatArray
+    samples: FloatArray  # not analysed
     utterance_id: int
     seconds: float
 
@@ -111,6 +111,7 @@ class Timeline:
         self._coming_samples = 0
         self._sound: deque[FloatArray] = deque()  # analysed, not given out
         self._pending: deque[Motion] = deque()
+        self._listened = False  # motion took sound, and its frames were not asked for
         self._passage: _Passage | None = None
         self._ended = False  # the passage is known to its end
         self._last_id = 0
@@ -176,6 +177,18 @@ class Timeline:
                 return None
         return self._known
 
+    def unheard(self) -> Ear | None:
+        """The ear that has to hear for the next slot, its sound waiting; None where none has to.
+
+        ``known_seconds`` lets it hear by itself: this is for hearing together with others.
+        """
+        while not self._can_leave():
+            if not self._read_on():
+                return None
+            if self._listened and self._motion.ear.waiting:
+                return self._motion.ear
+        return None
+
     def take(self) -> Slot:
         """The next slot of speech or of a pause; only where ``known_seconds`` is not None."""
         motion = self._pending.popleft()
@@ -205,11 +218,14 @@ class Timeline:
 
     def _can_leave(self) -> bool:
         """Whether the first pending motion is known to be the last of its passage, or not to be."""
+        if self._listened:
+            self._listened = False
+            self._foresee(self._motion.ready())
         passage = self._passage
         if not self._pending or passage is None or self._ended:
             return bool(self._pending)
         if self._gridded:
-            return self._analysed_samples() >= len(self._silence())
+            return self._analysed_samples() >= self._slot_samples()
         return self._joined_frames(passage) >= passage.frames + 2
 
     def _read_on(self) -> bool:
@@ -251,10 +267,9 @@ class Timeline:
     def _analyse(self, item: _Sound) -> None:
         """Make motion of the next piece of sound."""
         piece = max(1, round(_PIECE_SECONDS * self._rate))
-        samples, rest = item.samples[:piece], item.samples[piece:]
-        self._coming.popleft()
-        if len(rest):
-            self._coming.appendleft(replace(item, samples=rest))
+        samples, item.samples = item.samples[:piece], item.samples[piece:]
+        if not len(item.samples):
+            self._coming.popleft()
         self._coming_samples -= len(samples)
         if self._passage is None:
             self._passage = _Passage(item.utterance_id, self.index, self.position)
@@ -262,7 +277,8 @@ class Timeline:
         self._passage.analysed += len(samples)
         self._sound.append(samples)
         self._known = item.seconds
-        self._foresee(self._motion.push(self._to_speech.push(samples)))
+        self._motion.listen(self._to_speech.push(samples))
+        self._listened = True
 
     def _end_passage(self, passage: _Passage) -> None:
         """Make the rest of its motion, as many frames as its sound fills."""
@@ -292,7 +308,10 @@ class Timeline:
         return max(1, min(max(through - passage.index, own - 1), own + 1))
 
     def _foresee(self, motion: Motion) -> None:
-        self._pending.extend(motion[t : t + 1] for t in range(len(motion)))
+        if len(motion) == 1:
+            self._pending.append(motion)
+        else:
+            self._pending.extend(motion[t : t + 1] for t in range(len(motion)))
 
     def _slot(self, motion: Motion, audio: FloatArray, *, idle: bool, known: float = 0.0) -> Slot:
         slot = Slot(motion, self.index, self.position, audio, self._last_id, idle, known)
@@ -304,17 +323,19 @@ class Timeline:
     def _grid(self, index: int) -> int:
         return round(index * self._rate / self._fps)
 
+    def _slot_samples(self) -> int:
+        """Of the next slot of the grid."""
+        return self._grid(self.index + 1) - self._grid(self.index)
+
     def _silence(self) -> FloatArray:
         """As long as the next slot of the grid."""
-        return np.zeros(self._grid(self.index + 1) - self._grid(self.index), np.float32)
+        return np.zeros(self._slot_samples(), np.float32)
 
     def _speech(self, passage: _Passage, last: bool) -> FloatArray:
         """The sound of the next slot; in the grid, silence fills the last one."""
         if self._gridded:
-            slot = self._silence()
-            sound = self._cut(len(slot))
-            slot[: len(sound)] = sound
-            return slot
+            sound = self._cut(count := self._slot_samples())
+            return sound if len(sound) == count else np.pad(sound, (0, count - len(sound)))
         if last:
             return self._cut(self._analysed_samples())
         begin, end = (self._grid(passage.frames + i) for i in (0, 1))
@@ -326,6 +347,8 @@ class Timeline:
 
     def _cut(self, count: int) -> FloatArray:
         """Take up to ``count`` samples of the analysed sound."""
+        if self._sound and len(self._sound[0]) == count:
+            return self._sound.popleft()
         parts: list[FloatArray] = [_NOTHING]
         while count and self._sound:
             first = self._sound.popleft()

@@ -12,6 +12,7 @@ from avatar.speech.mel import (
     log_mel,
     mel_powers,
     relative_features,
+    take_features,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "log_mel",
     "mel_powers",
     "relative_features",
+    "take_features",
 ]

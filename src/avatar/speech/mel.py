@@ -1,9 +1,9 @@
 """Streaming log-mel spectrogram of 16 kHz speech.
 
 80 bands, a 25 ms window every 10 ms. Frame ``i`` ends at sample ``160 * (i + 1)``: it looks at the
-past only, so it carries no lookahead. Four frames (640 samples, 40 ms) are computed at a time,
-always in the same shapes, which is what makes the features of a stream the same bits for any
-chunking of the sound.
+past only, so it carries no lookahead. Four frames (640 samples, 40 ms) are a block. Blocks of many
+streams are computed together, and each is the same bits in any company, which is what makes the
+features of a stream the same for any chunking of the sound.
 
 Bands are given relative to a running level (a peak follower of the frame power: up at most
 2 dB, down 0.04 dB a frame), so a quiet and a loud microphone look alike; the level never falls
@@ -13,11 +13,13 @@ below ``LEVEL_FLOOR``, so that silence stays silence instead of being amplified.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
 from avatar.config import SAMPLE_RATE
 from avatar.errors import AudioError
+from avatar.ops import LogMel
 from avatar.types import FloatArray
 
 BANDS = 80
@@ -37,61 +39,38 @@ BAND_FLOOR = -6.0
 """Bands more than 60 dB under the level are not told apart."""
 
 _FFT = 512
-_TINY = 1e-12
 _HISTORY = WINDOW_SAMPLES - HOP_SAMPLES
+_LONGEST = _HISTORY + SAMPLES_PER_BLOCK
 
 
 @functools.cache
-def _window() -> FloatArray:
-    return np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
+def _analysis() -> LogMel:
+    """The one place where sound becomes features.
 
-
-@functools.cache
-def _filters() -> FloatArray:
-    """``[257, 80]``: triangles of unit height on Slaney's scale.
-
-    Scaled so that the bands of a frame sum to its mean square.
+    Its bands are triangles of unit height on Slaney's scale, scaled so that those of a frame sum to
+    its mean square.
     """
     import librosa
 
+    window = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
     bank = librosa.filters.mel(
         sr=SAMPLE_RATE, n_fft=_FFT, n_mels=BANDS, fmin=0.0, fmax=SAMPLE_RATE / 2, norm=None
     )
-    return np.ascontiguousarray(bank.T * _power_scale(), dtype=np.float32)
-
-
-def _power_scale() -> float:
-    return float(2.0 / (_FFT * np.square(_window()).sum()))
-
-
-def _band_powers(frames: FloatArray) -> FloatArray:
-    """``[T, 400]`` samples to ``[T, 80]`` band powers."""
-    spectrum = np.fft.rfft(frames * _window(), _FFT, axis=1)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.asarray(power @ _filters(), np.float32)
-
-
-def _frames(samples: FloatArray, count: int) -> FloatArray:
-    """``count`` overlapping windows over ``[240 + 160 * count]`` samples."""
-    step = samples.strides[0]
-    return np.lib.stride_tricks.as_strided(
-        samples, (count, WINDOW_SAMPLES), (HOP_SAMPLES * step, step), writeable=False
+    scale = float(2.0 / (_FFT * np.square(window).sum()))
+    return LogMel(
+        window,
+        np.ascontiguousarray(bank.T * scale, dtype=np.float32),
+        hop=HOP_SAMPLES,
+        attack=LEVEL_ATTACK,
+        release=LEVEL_RELEASE,
+        level_floor=LEVEL_FLOOR,
+        band_floor=BAND_FLOOR,
     )
 
 
 def relative_features(powers: FloatArray, level: float) -> tuple[FloatArray, float]:
     """``[T, 80]`` band powers to ``[T, 81]`` features; also the level after the last frame."""
-    energies = np.log10(powers.sum(1) + _TINY)
-    levels = np.empty(len(powers), np.float32)
-    for i, energy in enumerate(energies.tolist()):
-        level = max(level + min(energy - level, LEVEL_ATTACK), level - LEVEL_RELEASE, LEVEL_FLOOR)
-        levels[i] = level
-    features = np.empty((len(powers), FEATURES), np.float32)
-    np.log10(powers + _TINY, out=features[:, :BANDS])
-    features[:, BANDS] = energies
-    features -= levels[:, None]
-    np.maximum(features, BAND_FLOOR, out=features)
-    return features, level
+    return _analysis().relative(powers, level, np.empty((len(powers), FEATURES), np.float32))
 
 
 def mel_powers(samples: FloatArray) -> FloatArray:
@@ -101,8 +80,11 @@ def mel_powers(samples: FloatArray) -> FloatArray:
     the bit.
     """
     count = len(samples) // HOP_SAMPLES
+    if not count:
+        return np.zeros((0, BANDS), np.float32)
     padded = np.concatenate([np.zeros(_HISTORY, np.float32), samples[: count * HOP_SAMPLES]])
-    return _band_powers(_frames(padded, count))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)
+    return _analysis().band_powers(windows[::HOP_SAMPLES])
 
 
 def log_mel(samples: FloatArray) -> FloatArray:
@@ -119,11 +101,7 @@ class LogMelStream:
     """
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the sound heard so far."""
-        self._level = LEVEL_START
+        self._level = np.full(1, LEVEL_START)
         self._pending = np.zeros(_HISTORY, np.float32)
 
     def push(self, samples: FloatArray) -> FloatArray:
@@ -139,18 +117,35 @@ class LogMelStream:
         Raises:
             AudioError: not mono float32.
         """
+        self.listen(samples)
+        return take_features([self], [self.waiting]).reshape(-1, FEATURES)
+
+    def listen(self, samples: FloatArray) -> None:
+        """Add sound, ``[N]`` float32 at 16 kHz; ``take_features`` gives what became ready.
+
+        Raises:
+            AudioError: not mono float32.
+        """
         if samples.dtype != np.float32 or samples.ndim != 1:
             raise AudioError(
                 f"samples must be [N] float32 at 16 kHz, got {samples.dtype} {list(samples.shape)}"
             )
-        data = np.concatenate([self._pending, samples])
-        blocks = []
-        start = 0
-        while start + _HISTORY + SAMPLES_PER_BLOCK <= len(data):
-            block = data[start : start + _HISTORY + SAMPLES_PER_BLOCK]
-            powers = _band_powers(_frames(block, FRAMES_PER_BLOCK))
-            features, self._level = relative_features(powers, self._level)
-            blocks.append(features)
-            start += SAMPLES_PER_BLOCK
-        self._pending = data[start:].copy()
-        return np.concatenate(blocks) if blocks else np.zeros((0, FEATURES), np.float32)
+        self._pending = np.concatenate([self._pending, samples])
+
+    @property
+    def waiting(self) -> int:
+        """Blocks that are complete and were not taken."""
+        return (len(self._pending) - _HISTORY) // SAMPLES_PER_BLOCK
+
+
+def take_features(streams: Sequence[LogMelStream], blocks: Sequence[int]) -> FloatArray:
+    """The features of the next ``blocks`` of each stream, stream after stream, ``[R, 4, 81]``."""
+    sounds, levels = [], []
+    for stream, count in zip(streams, blocks, strict=True):
+        for begin in range(0, count * SAMPLES_PER_BLOCK, SAMPLES_PER_BLOCK):
+            sounds.append(stream._pending[begin : begin + _LONGEST])
+            levels.append(stream._level)
+        stream._pending = stream._pending[count * SAMPLES_PER_BLOCK :]
+    features = np.empty((len(sounds), FRAMES_PER_BLOCK, FEATURES), np.float32)
+    _analysis()(sounds, levels, features)
+    return features

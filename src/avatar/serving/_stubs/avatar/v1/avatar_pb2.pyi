@@ -187,18 +187,20 @@ class AudioFormat(_message.Message):
     def __init__(self, encoding: _Optional[_Union[AudioEncoding, str]] = ..., sample_rate_hz: _Optional[int] = ...) -> None: ...
 
 class VideoFormat(_message.Message):
-    __slots__ = ("codec", "size", "quality", "width", "height")
+    __slots__ = ("codec", "size", "quality", "width", "height", "background")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     codec: VideoCodec
     size: int
     quality: int
     width: int
     height: int
-    def __init__(self, codec: _Optional[_Union[VideoCodec, str]] = ..., size: _Optional[int] = ..., quality: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+    background: str
+    def __init__(self, codec: _Optional[_Union[VideoCodec, str]] = ..., size: _Optional[int] = ..., quality: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., background: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("emotion", "intensity", "blink_rate", "head_motion", "gaze", "blendshape_gain", "blendshape_offset")
@@ -248,7 +250,7 @@ class Gaze(_message.Message):
     def __init__(self, right: _Optional[float] = ..., down: _Optional[float] = ...) -> None: ...
 
 class SessionConfig(_message.Message):
-    __slots__ = ("avatar_id", "audio", "outputs", "fps", "video", "pacing", "idle_frames", "seed", "style", "ahead")
+    __slots__ = ("avatar_id", "audio", "outputs", "fps", "video", "pacing", "idle_frames", "seed", "style", "ahead", "frames_per_message")
     AVATAR_ID_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +261,7 @@ class SessionConfig(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_PER_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     avatar_id: str
     audio: AudioFormat
     outputs: _containers.RepeatedScalarFieldContainer[OutputKind]
@@ -269,7 +272,8 @@ class SessionConfig(_message.Message):
     seed: int
     style: Style
     ahead: _duration_pb2.Duration
-    def __init__(self, avatar_id: _Optional[str] = ..., audio: _Optional[_Union[AudioFormat, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[OutputKind, str]]] = ..., fps: _Optional[float] = ..., video: _Optional[_Union[VideoFormat, _Mapping]] = ..., pacing: _Optional[_Union[Pacing, str]] = ..., idle_frames: bool = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., ahead: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    frames_per_message: int
+    def __init__(self, avatar_id: _Optional[str] = ..., audio: _Optional[_Union[AudioFormat, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[OutputKind, str]]] = ..., fps: _Optional[float] = ..., video: _Optional[_Union[VideoFormat, _Mapping]] = ..., pacing: _Optional[_Union[Pacing, str]] = ..., idle_frames: bool = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., ahead: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., frames_per_message: _Optional[int] = ...) -> None: ...
 
 class AudioChunk(_message.Message):
     __slots__ = ("utterance_id", "data")
@@ -435,35 +439,45 @@ class Synced(_message.Message):
     token: int
     def __init__(self, token: _Optional[int] = ...) -> None: ...
 
+class FrameGroup(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
+
 class StreamSpeakResponse(_message.Message):
-    __slots__ = ("started", "frame", "event", "synced")
+    __slots__ = ("started", "frame", "event", "synced", "frames")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     SYNCED_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     started: SessionStarted
     frame: Frame
     event: Event
     synced: Synced
-    def __init__(self, started: _Optional[_Union[SessionStarted, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ...) -> None: ...
+    frames: FrameGroup
+    def __init__(self, started: _Optional[_Union[SessionStarted, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., frames: _Optional[_Union[FrameGroup, _Mapping]] = ...) -> None: ...
 
 class RenderClipRequest(_message.Message):
     __slots__ = ("header", "audio_file_chunk")
     class Header(_message.Message):
-        __slots__ = ("avatar_id", "container", "fps", "size", "seed", "style")
+        __slots__ = ("avatar_id", "container", "fps", "size", "seed", "style", "background")
         AVATAR_ID_FIELD_NUMBER: _ClassVar[int]
         CONTAINER_FIELD_NUMBER: _ClassVar[int]
         FPS_FIELD_NUMBER: _ClassVar[int]
         SIZE_FIELD_NUMBER: _ClassVar[int]
         SEED_FIELD_NUMBER: _ClassVar[int]
         STYLE_FIELD_NUMBER: _ClassVar[int]
+        BACKGROUND_FIELD_NUMBER: _ClassVar[int]
         avatar_id: str
         container: str
         fps: float
         size: int
         seed: int
         style: Style
-        def __init__(self, avatar_id: _Optional[str] = ..., container: _Optional[str] = ..., fps: _Optional[float] = ..., size: _Optional[int] = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ...) -> None: ...
+        background: str
+        def __init__(self, avatar_id: _Optional[str] = ..., container: _Optional[str] = ..., fps: _Optional[float] = ..., size: _Optional[int] = ..., seed: _Optional[int] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., background: _Optional[str] = ...) -> None: ...
     HEADER_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FILE_CHUNK_FIELD_NUMBER: _ClassVar[int]
     header: RenderClipRequest.Header
