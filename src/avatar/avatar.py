@@ -153,10 +153,12 @@ class Avatar:
             AudioError: ``audio`` cannot be read or is empty.
             ConfigError: ``fps`` or ``size`` is out of range.
         """
-        driver = readable_again(driver)
+        config = SessionConfig(size=size) if fps is None else SessionConfig(fps=fps, size=size)
         likeness = self._likeness(size, pixels=True)
+        driver = readable_again(driver)
         seen = read_driver(driver, self.engine.detector.detect, progress=progress)
-        config = SessionConfig(fps=min(seen.fps, 120.0) if fps is None else fps, size=size)
+        if fps is None:
+            config = replace(config, fps=min(seen.fps, 120.0))
         offset = 0.0
         if isinstance(seen, Motion):
             motion = seen if seen.fps == config.fps else resampled(seen, config.fps)
