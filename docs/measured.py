@@ -1,9 +1,10 @@
-"""Write the figures of ``benchmarks/results`` into the README, and draw those of the operations.
+"""Write the figures of ``benchmarks/results`` into the README and ``docs/reenactment.md``, and draw
+those of the operations.
 
-    python docs/measured.py            # rewrite the section and the drawing
+    python docs/measured.py            # rewrite the sections and the drawing
     python docs/measured.py --check    # end with 1 where one is out of date
 
-No figure is typed by hand: the section between the two marks is replaced as a whole.
+No figure is typed by hand: what stands between the two marks is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from avatar.evaluation.reenactment_report import as_markdown
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "end_to_end.json"
 OPS = ROOT / "benchmarks" / "results" / "ops_cpu.json"
 DRAWING = ROOT / "docs" / "ops_cpu.svg"
 README = ROOT / "README.md"
+GENERATOR = ROOT / "benchmarks" / "results" / "generator.json"
+REENACTMENT = ROOT / "docs" / "reenactment.md"
 BEGIN, END = "<!-- measured: python docs/measured.py -->", "<!-- end of measured -->"
 
 
@@ -91,25 +96,28 @@ def figures(result: dict[str, Any], above: str = "") -> Iterator[tuple[str, obje
             yield words, value
 
 
-def written(readme: str) -> str:
-    """``readme`` with the section as it should be."""
-    before, _, rest = readme.partition(BEGIN)
+def written(document: Path, text: str) -> str:
+    """The document with ``text`` between its marks."""
+    before, _, rest = document.read_text().partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
-        raise SystemExit(f"{README.name} lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{section()}{END}{after}"
+        raise SystemExit(f"{document.name} lacks the marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{text}{END}{after}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    drawing = drawn(json.loads(OPS.read_text()))
-    readme = README.read_text()
+    wanted = {
+        DRAWING: drawn(json.loads(OPS.read_text())),
+        README: written(README, section()),
+        REENACTMENT: written(REENACTMENT, as_markdown(json.loads(GENERATOR.read_text()))),
+    }
     if check:
-        return int(written(readme) != readme or DRAWING.read_text() != drawing)
-    DRAWING.write_text(drawing)
-    README.write_text(written(readme))
+        return int(any(path.read_text() != text for path, text in wanted.items()))
+    for path, text in wanted.items():
+        path.write_text(text)
     return 0
 
 

@@ -10,7 +10,7 @@ import skimage.data
 
 from avatar import Avatar, Motion, load_audio
 from avatar.cli import run
-from avatar.errors import NoFaceError, VideoError
+from avatar.errors import ConfigError, NoFaceError, VideoError
 from avatar.media import VideoReader, VideoWriter
 from avatar.motion import track
 from avatar.types import ARKIT_NAMES, FloatArray, ImageArray
@@ -126,6 +126,9 @@ def test_a_film_without_a_face_or_without_pictures_is_refused(
         person.mimic(path)
     with pytest.raises(VideoError):
         person.mimic(repository / "examples" / "hello.wav")
+    for wrong in ({"size": 10}, {"fps": 0.5}):
+        with pytest.raises(ConfigError):
+            person.mimic(path, **wrong)  # type: ignore[arg-type]
 
 
 def test_the_edges_of_the_picture_are_stretched_and_never_repeated(person: Avatar) -> None:

@@ -164,10 +164,12 @@ class Avatar:
             ConfigError: ``fps`` or ``size`` is out of range, or the background is nothing known.
             ImageError: the image of the background cannot be read.
         """
-        driver = readable_again(driver)
+        config = SessionConfig(size=size) if fps is None else SessionConfig(fps=fps, size=size)
         likeness = self._likeness(size, pixels=True, background=background)
+        driver = readable_again(driver)
         seen = read_driver(driver, self.engine.detector.detect, progress=progress)
-        config = SessionConfig(fps=min(seen.fps, 120.0) if fps is None else fps, size=size)
+        if fps is None:
+            config = replace(config, fps=min(seen.fps, 120.0))
         offset = 0.0
         if isinstance(seen, Motion):
             motion = seen if seen.fps == config.fps else resampled(seen, config.fps)

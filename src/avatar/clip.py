@@ -50,7 +50,7 @@ class ClipInfo:
 
 
 class Clip:
-    """A person saying something: an iterable of ``Frame`` that is drawn while it is read.
+    """A person saying or doing something: an iterable of ``Frame`` that is drawn while it is read.
 
     It can be iterated again; each time is drawn afresh and gives the same pixels. Neither the
     sound nor the frames are held in memory. Made by ``Avatar.speak`` and ``Avatar.mimic``.

@@ -134,7 +134,7 @@ def test_people_drive_their_own_photos(film: Path, lpips: Lpips) -> None:
     figures = as_json(results, "command")
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert figures["groups"]["all"].keys() == scores.keys()
-    table = as_markdown(results)
+    table = as_markdown(figures)
     assert table.count("| K = 1 |") == 2
     page = contact_sheet(results)
     assert page.height > 320

@@ -103,11 +103,14 @@ def generator(
         tuple(clips), people=frozenset(person or ()), networks=networks, targets=targets
     )
     results = study.run(tell=lambda line: print(line, file=sys.stderr))
-    figures = report.as_json(results, "avatar evaluate generator CLIPS --person ... -o OUT.json")
+    only = "".join(f" --person {name}" for name in person or ())
+    figures = report.as_json(
+        results, f"avatar evaluate generator CLIPS --targets {targets}{only} -o OUT"
+    )
     _write(output, figures)
     if sheet is not None:
         _save_picture(sheet, report.contact_sheet(results))
-    print(json.dumps(figures) if as_json else report.as_markdown(results))
+    print(json.dumps(figures) if as_json else report.as_markdown(figures))
 
 
 def _save_picture(path: Path, picture: Image.Image) -> None:

@@ -40,14 +40,15 @@ def as_json(results: Results, command: str) -> dict[str, Any]:
     }
 
 
-def as_markdown(results: Results) -> str:
-    """A table for each group of people."""
+def as_markdown(figures: dict[str, Any]) -> str:
+    """A table for each group of people, from what ``as_json`` gives."""
+    groups = [person["group"] for person in figures["people"].values()]
     parts = []
-    for group, scores in results.groups().items():
-        count = sum(group in ("all", person["group"]) for person in results.people.values())
+    for group, scores in figures["groups"].items():
+        count = len(groups) if group == "all" else groups.count(group)
         title = f"**{group}**, {count} {'person' if count == 1 else 'people'}"
-        head = "| | " + " | ".join(name for name, _, _ in _COLUMNS) + " |"
-        rows = [head, "|---" * (len(_COLUMNS) + 1) + "|"]
+        rows = ["| | " + " | ".join(name for name, _, _ in _COLUMNS) + " |"]
+        rows.append("|---" * (len(_COLUMNS) + 1) + "|")
         base = scores[WARPED]["mouth.lpips_wide"]
         for variant, measures in scores.items():
             values = {**measures, "ratio": measures["mouth.lpips_wide"] / base}

@@ -1,9 +1,9 @@
 """The head behind the face: hair and skull, which have no landmarks.
 
-The landmarks end at the hairline. What lies beyond would be carried along with the nearest of them,
-as if the hair were painted on the forehead's plane, and fly off where the head turns. A ring of
-points around the face, as deep as the axis that the head turns about, moves as a rigid head does:
-hair stays behind where the face turns, and comes along where the head is moved or tilted.
+The landmarks end at the hairline. What lies beyond would be carried along with the nearest of them
+and fly off where the head turns. A ring of points around the face, some way behind the eyes, moves
+as a rigid head does: hair lags where the face turns, and comes along where the head is moved or
+tilted. Depth and reach were chosen by eye: a deeper or nearer ring uncovers the forehead.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _REACH = 1.6
 """How far the ring lies around the outline, as a factor from its centre."""
 
 _EVERY = 2
+"""Each such point of the outline has one in the ring."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class Head:
 
     @classmethod
     def around(cls, points: FloatArray) -> Head:  # [478, 3]
+        """The ring around a face in its photo."""
         oval = points[list(OVAL[::_EVERY])]
         centre = oval.mean(0)
         ring = centre + _REACH * (oval - centre)

@@ -21,7 +21,7 @@ from avatar.generator.parts import Part, Placement, share
 from avatar.generator.warping import landmark_flow_over_grid
 from avatar.ops import warp
 
-_SHARPNESS = 0.002
+_SHARPNESS = 0.005
 """Difference of distances, in inter-ocular distances, that makes a photo e times less wanted."""
 
 _PREFERRED = {"mouth": 0.004, "eye": 0.03}
