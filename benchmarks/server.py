@@ -289,7 +289,7 @@ async def hold(
     """The frames of each stream."""
     pcm = (voice * 32767).astype("<i2")
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
-    channels = [grpc.aio.insecure_channel(address, options) for _ in range(min(16, streams))]
+    channels = [grpc.aio.insecure_channel(address, options) for _ in range(min(64, streams))]
     stubs = [avatar_pb2_grpc.AvatarServiceStub(channel) for channel in channels]
     try:
         tasks = []

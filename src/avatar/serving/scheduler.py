@@ -23,7 +23,7 @@ from avatar.serving.stream import Emit, EndOut, LiveStream, Output
 from avatar.types import Frame, ImageArray
 
 _CROWD = 16
-_GATHER_SECONDS, _LONGEST_GATHER = 0.0001, 0.016
+_GATHER_SECONDS, _LONGEST_GATHER = 0.0002, 0.02
 """A crowd is served once in so many seconds for each session: frames due in them are made together.
 """
 
