@@ -238,7 +238,7 @@ class Avatar:
         2 MB in the saved file, and a frame takes no longer than before.
 
         Args:
-            pictures: four to eight photos of the person with the mouth closed, open, and smiling
+            pictures: six to ten photos of the person with the mouth closed, open, and smiling
                 with teeth; or the path of a short video of them speaking.
             steps: how long to learn at most; it stops early where that brings no more.
             face: which face to take where a picture shows several, 0 for the largest.

@@ -22,7 +22,7 @@ from avatar.identity import MOST_DELTA_BYTES, Photo
 from avatar.media import VideoWriter, load_image
 from avatar.motion import Retargeter
 from avatar.personal import PersonFaces, faces_of_video, personalise
-from avatar.personal.learn import Learner, Settings, learn
+from avatar.personal.learn import Learner, Learnt, Settings, learn
 from avatar.personal.lowrank import LearningDecoder
 from avatar.personal.plan import held_out_and_pairs
 from avatar.types import ARKIT_NAMES, Face, FloatArray, ImageArray, Landmarks
@@ -87,7 +87,7 @@ def learner(
     held_out, pairs = held_out_and_pairs(faces)
     return Learner(
         engine.generator.networks["mouth"], faces, engine.prepare([photo]).styles["mouth"].clone(),
-        pairs=pairs, held_out=held_out, settings=settings, seed=seed,
+        pairs=pairs, held_out=held_out, pictures=len(faces.frames), settings=settings, seed=seed,
     )  # fmt: skip
 
 
@@ -179,6 +179,13 @@ def test_the_held_out_picture_teaches_nothing(faces: PersonFaces) -> None:
         assert not targets & {target for _, target in held_out}
         assert 0 in targets
         assert len(targets) == count - len(held_out)
+
+
+@pytest.mark.parametrize(("pictures", "better"), [(1, False), (5, False), (6, True), (9, True)])
+def test_few_pictures_must_prove_more(pictures: int, better: bool) -> None:
+    assert Learnt({}, 1.0, 0.9, 12, pictures).better == better
+    assert Learnt({}, 1.0, 0.8, 12, pictures).better
+    assert not Learnt({}, 1.0, 0.99, 12, pictures).better
 
 
 # ── never worse ──────────────────────────────────────────────────────────────────────────────────

@@ -21,7 +21,7 @@ def personalize(
         list[Path] | None,
         typer.Argument(
             metavar="[PICTURE...]",
-            help="Four to eight more photos, mouth closed, open, smiling; or one short video.",
+            help="Six to ten more photos, mouth closed, open, smiling; or one short video.",
         ),
     ] = None,
     steps: Annotated[

@@ -116,8 +116,9 @@ class Bench:
         shipped = self.paint(self.network.decoder, mean)
         held_out, pairs = held_out_and_pairs(self.faces)
         learner = Learner(
-            self.network, self.faces, mean, pairs=pairs, held_out=held_out, settings=settings
-        )
+            self.network, self.faces, mean, pairs=pairs, held_out=held_out,
+            pictures=len(self.faces.frames), settings=settings,
+        )  # fmt: skip
         begun = time.monotonic()
 
         def look(done: int, steps: int) -> None:

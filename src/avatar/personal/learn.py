@@ -32,8 +32,13 @@ from avatar.personal.lowrank import LearningDecoder
 
 Progress = Callable[[int, int], None]
 
-LEAST_GAIN = 0.02
-"""By how much the held-out score must fall, as a share of it, for anything to be kept."""
+FEW = 6
+"""Pictures below which one held-out picture says little of the others."""
+
+
+def least_gain(pictures: int) -> float:
+    """By how much the held-out score must fall, as a share of it, for anything to be kept."""
+    return 0.12 if pictures < FEW else 0.02
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,19 @@ class Learnt:
         changes: float16, as ``LearningDecoder.changes``, at the best moment.
         before, after: score of the held-out pictures, lower is better.
         steps: taken until the best moment.
+        pictures: of the person, in all.
     """
 
     changes: dict[str, Tensor]
     before: float
     after: float
     steps: int
+    pictures: int
 
     @property
     def better(self) -> bool:
         """Whether the best moment is clearly better than the start."""
-        return self.after < (1.0 - LEAST_GAIN) * self.before
+        return self.after < (1.0 - least_gain(self.pictures)) * self.before
 
 
 class Learner:
@@ -97,6 +104,7 @@ class Learner:
         style: ``[1, style]`` of the person, as prepared.
         pairs: (source, target) of the pictures that may be painted.
         held_out: the same of those that decide.
+        pictures: how many there are of the person, those made from others not counted.
     """
 
     def __init__(
@@ -107,10 +115,12 @@ class Learner:
         *,
         pairs: list[tuple[int, int]],
         held_out: list[tuple[int, int]],
+        pictures: int,
         settings: Settings,
         seed: int = 0,
     ) -> None:
         self.settings = settings
+        self.pictures = pictures
         self._faces = faces
         self._random = np.random.default_rng(seed)
         self._embedder = network.embedder
@@ -223,7 +233,7 @@ def learn(learner: Learner, progress: Progress | None = None) -> Learnt:
             changes = learner.decoder.changes()
         if idle >= settings.patience:
             break
-    return Learnt(changes, before, best, best_step)
+    return Learnt(changes, before, best, best_step, learner.pictures)
 
 
 def seen_distance(embedder: Embedder, painted: Tensor, episode: Episode) -> Tensor:

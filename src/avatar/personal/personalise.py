@@ -94,7 +94,7 @@ def personalise(
     style = engine.prepare(photos).styles[MOUTH.name]
     learner = Learner(
         engine.generator.networks[MOUTH.name], faces, style.cpu().clone(),
-        pairs=pairs, held_out=held_out, settings=settings, seed=seed,
+        pairs=pairs, held_out=held_out, pictures=pictures, settings=settings, seed=seed,
     )  # fmt: skip
     learnt = learn(learner, progress)
     if not learnt.better:
