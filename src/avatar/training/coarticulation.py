@@ -53,7 +53,7 @@ _TABLE_SCALE = 1.3
 _TRUST_IN_TABLE = 100.0
 _RIDGE = 30.0
 _LOUD_STEPS, _LOUD_STRETCH_STEPS, _NEAR_STEPS = 8, 30, 4
-_LOUD_SHARE = 0.8
+_LOUD_SHARE = 0.4
 """Of the spread of an opening, how much loudness adds in free speech: filmed people who read
 commands show far less of it than FACEGOOD's speaker, whose openings follow it at r = 0.74."""
 _LOUD_CURVES = ("jawOpen", "mouthLowerDown", "mouthUpperUp")
