@@ -7,6 +7,7 @@
                 until an interrupt shows; how long a push of sound takes while frames are drawn
 ``sessions``    a minute of live sessions that all speak at once: the most without a late or
                 lesser frame, with pixels at 512² and without
+``minute``      what is late in a minute of two sessions at 512², and of 200 without pixels
 ``eight_hours`` a session of eight hours on a clock moved by hand: drift of sound against
                 frames, growth of memory after the first ten minutes
 =============== ==============================================================================
@@ -39,6 +40,7 @@ from avatar.bench import (
     holds,
     live_sessions,
     machine,
+    run_live,
     voice,
 )
 from avatar.config import SAMPLE_RATE, SessionConfig
@@ -160,6 +162,19 @@ def sessions(person: Avatar) -> dict[str, int]:
     return found
 
 
+def minute(person: Avatar) -> dict[str, dict[str, float]]:
+    """What is late in a minute of two sessions at 512², and of 200 without pixels."""
+    found = {}
+    for name, count, pixels in (("two_at_512", 2, True), ("200_without_pixels", 200, False)):
+        came = run_live(person, count, pixels=pixels, size=512, seconds=60.0)
+        found[name] = {
+            "frames": sum(session.frames for session in came),
+            "late_frames": sum(session.late_frames for session in came),
+            "least_quality": min(session.least_quality for session in came),
+        }
+    return found
+
+
 def eight_hours(person: Avatar) -> dict[str, float]:
     """Utterances, pauses, late sound and interrupts for eight hours, without pixels."""
     clock = _Hand()
@@ -243,6 +258,7 @@ PARTS: dict[str, Callable[[Avatar], dict[str, Any]]] = {
     "motion": motion,
     "latency": latency,
     "sessions": sessions,
+    "minute": minute,
     "eight_hours": eight_hours,
 }
 
