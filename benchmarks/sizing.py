@@ -41,7 +41,7 @@ def sizing(result: dict[str, Any]) -> str:
     """The part of the page."""
     grouped = result.get("motion_streams_grouped")
     kinds = {
-        "curves (52 blendshapes)": result["motion_streams_held"],
+        "curves (52 blendshapes)": result["motion_streams"],
         **(
             {f"curves, {grouped['frames_per_message']} frames an answer": grouped}
             if grouped
