@@ -602,6 +602,37 @@ def test_sessions_that_hear_together_show_what_each_shows_alone(
             np.testing.assert_array_equal(a.landmarks.points, b.landmarks.points)
 
 
+def test_frames_asked_for_late_are_those_asked_for_in_time(
+    person: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what several of them need is heard in one go."""
+    heard = []
+    hear = person.engine.audio_to_face.hear
+    monkeypatch.setattr(
+        person.engine.audio_to_face, "hear", lambda ears: (heard.append(len(ears)), hear(ears))
+    )
+    shown = {}
+    for every in (1, 5):
+        live = Live(person, seed=3)
+        heard.clear()
+        live.play(0.0)
+        live.session.push_audio(voice(1.5))
+        live.session.flush()
+        for visit in range(1, 1 + 60 // every):
+            live.clock.now = live.begin + visit * every / FPS + 1e-6
+            for _ in range(every):
+                live.frames += [f for f in person.engine.step([live.session]) if f is not None]
+        shown[every] = live.frames, len(heard)
+    (in_time, calls), (late, fewer_calls) = shown[1], shown[5]
+    assert fewer_calls <= calls / 3
+    assert len(late) == len(in_time) == 61
+    for a, b in zip(in_time, late, strict=True):
+        assert (a.index, a.pts_seconds, a.idle) == (b.index, b.pts_seconds, b.idle)
+        np.testing.assert_array_equal(a.audio.samples, b.audio.samples)
+        np.testing.assert_array_equal(a.expression, b.expression)
+        np.testing.assert_array_equal(a.rotation, b.rotation)
+
+
 def test_a_session_named_twice_hears_once(person: Avatar) -> None:
     frames = []
     for times in (1, 2):

@@ -85,10 +85,16 @@ def seeds() -> Iterator[bytes]:
     for config in (
         pb.SessionConfig(pacing=pb.PACING_BURST, outputs=[1, 2, 3, 4, 6]),
         pb.SessionConfig(style=style, seed=5, fps=30, audio=pb.AudioFormat(encoding=2)),
+        pb.SessionConfig(outputs=[1, 6], frames_per_message=5, pacing=pb.PACING_BURST),
+        pb.SessionConfig(idle_frames=True, frames_per_message=3),
         pb.SessionConfig(audio=pb.AudioFormat(encoding=3), pacing=pb.PACING_BURST),
         pb.SessionConfig(
             avatar_id="eileen", outputs=[5], video=pb.VideoFormat(size=64, codec=4),
             pacing=pb.PACING_BURST,
+        ),
+        pb.SessionConfig(
+            avatar_id="eileen", outputs=[5], pacing=pb.PACING_BURST,
+            video=pb.VideoFormat(size=64, codec=pb.VIDEO_CODEC_RGBA32, background="alpha"),
         ),
     ):  # fmt: skip
         yield pack(
@@ -102,8 +108,12 @@ def seeds() -> Iterator[bytes]:
     image = pb.CreateAvatarRequest(image_chunk=b"\x89PNG\r\n\x1a\n" + bytes(40))
     yield pack(1, pb.CreateAvatarRequest(header=header), image)
     clip = pb.RenderClipRequest.Header(avatar_id="eileen", container="mp4", size=64)
+    behind = pb.RenderClipRequest.Header(
+        avatar_id="eileen", container="webm", size=64, background="#1e90ff"
+    )
     file = pb.RenderClipRequest(audio_file_chunk=b"RIFF\x24\0\0\0WAVEfmt " + bytes(40))
     yield pack(2, pb.RenderClipRequest(header=clip), file)
+    yield pack(2, pb.RenderClipRequest(header=behind), file)
     yield pack(3, pb.ListAvatarsRequest(page_size=1, page_token="a"))
     yield pack(4, pb.DeleteAvatarRequest(avatar_id="x"))
     part = a2f.AudioWithEmotionStream

@@ -382,8 +382,10 @@ def test_one_bad_request_of_a_batch_spoils_no_other(
         return draw(batch)
 
     monkeypatch.setattr(engine, "begin", begin)
-    with Speaking(stub, pacing=pb.PACING_BURST) as other:
-        with Speaking(stub, pacing=pb.PACING_BURST, fps=10) as bad:
+    settings = {"avatar_id": "eileen", "pacing": pb.PACING_BURST, "outputs": VIDEO}
+    settings["video"] = {"size": 64}
+    with Speaking(stub, **settings) as other:
+        with Speaking(stub, **settings, fps=10) as bad:
             other.say(voice)
             bad.say(voice)
             assert bad.code() == grpc.StatusCode.UNAVAILABLE

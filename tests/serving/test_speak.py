@@ -130,6 +130,24 @@ def test_what_is_said_between_frames_stays_between_them_in_groups(stub: Any, voi
     assert [frames for _, frames in events] == [0, len(groups[0]), len(groups[0]), 25]
 
 
+def test_a_group_of_a_stream_that_idles_leaves_when_its_last_frame_is_due(
+    stub: Any, voice: Any
+) -> None:
+    with Speaking(stub, idle_frames=True, frames_per_message=5) as speaking:
+        speaking.say(voice)
+        counts, times = [], []
+        for answer in speaking.call:
+            if answer.WhichOneof("part") == "frames":
+                counts.append(len(answer.frames.frames))
+                times.append(time.monotonic())
+                if len(counts) == 10:
+                    break
+    # The event that the utterance has begun splits one group in two.
+    assert counts.count(5) >= 8
+    assert max(counts) == 5
+    assert times[-1] - times[0] > (sum(counts[1:]) - 5) / 25
+
+
 def test_an_interrupt_drops_the_frames_of_a_group_that_waits(stub: Any, voice: Any) -> None:
     with Speaking(stub, frames_per_message=25) as speaking:
         speaking.say(voice[:8000])

@@ -227,15 +227,18 @@ class IdleLife:
         self._phases = 2.0 * np.pi * rng.uniform(0.0, 1.0, waves)
         sizes = np.concatenate([_DRIFT_RADIANS, _SWAY, [_BROW_IDLE]])
         self._shares = sizes[:, None] * np.array([0.4, 0.35, 0.3, 0.2, 0.1]) / 0.65
-        self._start = self._waves(0.0)
+        self._start = np.zeros(len(sizes))
+        self._start = np.array(self._waves(0.0))
         self._breath = 0.0
         self._time = 0.0
 
     def _waves(self, time: float) -> list[float]:
-        """Seven slow noises: pitch, yaw and roll in radians, sway (x, y, z), brows."""
+        """Seven slow noises from 0 on: pitch, yaw and roll in radians, sway (x, y, z), brows."""
         waves = np.sin(self._radians_per_second * time + self._phases)
-        sums: list[float] = np.vecdot(waves, self._shares).tolist()
-        return sums
+        sums = np.vecdot(waves, self._shares)
+        sums -= self._start * math.exp(-time / _SETTLE_SECONDS)
+        noises: list[float] = sums.tolist()
+        return noises
 
     def at(
         self,
@@ -256,28 +259,25 @@ class IdleLife:
             breath: factor on how fast it breathes.
         """
         passed, self._time = time - self._time, time
-        start = math.exp(-time / _SETTLE_SECONDS)
-        waves = [w - s * start for w, s in zip(self._waves(time), self._start, strict=True)]
-        bearing = self._bearing.turn(passed, voice.pause)
-        *nod, raised = self._accents.gestures(passed, voice.accent)
+        *swing, sway_x, sway_y, sway_z, raise_ = self._waves(time)
         livelier = 0.7 + 0.6 * voice.speech
-        pitch, yaw, roll = (
-            head_motion * (livelier * wave + facing + _NOD_RADIANS * part)
-            for wave, facing, part in zip(waves, bearing, nod, strict=False)
-        )
+        facing = self._bearing.turn(passed, voice.pause)
+        *nod, raised = self._accents.gestures(passed, voice.accent)
+        pitch, yaw, roll = [
+            head_motion * (livelier * swing[i] + facing[i] + _NOD_RADIANS * nod[i])
+            for i in range(3)
+        ]
         self._breath += 2.0 * math.pi * _BREATH_PER_SECOND * breath * passed
         lift = _BREATH * math.sin(self._breath)
         right, down = self._glances.direction(time)
         if self._glances.began_large(time, passed):
             self._blinks.invite(_GLANCE_BLINK_SECONDS * blink_rate)
-        brows = max(waves[6], 0.0) + _BROW_ACCENT * raised
+        brows = max(raise_, 0.0) + _BROW_ACCENT * raised
         return Life(
             blink=self._blinks.closure(passed, blink_rate, voice.pause),
             brows=(brows, 0.7 * brows, 0.7 * brows),
             turn=(pitch, yaw, roll),
-            shift=(
-                head_motion * waves[3], head_motion * (waves[4] + lift), head_motion * waves[5],
-            ),
+            shift=(head_motion * sway_x, head_motion * (sway_y + lift), head_motion * sway_z),
             gaze=(right + _EYES_KEEP * yaw, down - _EYES_KEEP * pitch),
         )  # fmt: skip
 

@@ -82,6 +82,7 @@ class MotionStream:
         self._frames = 0  # given out, in all utterances and pauses
         self._quiet_samples = 0.0
         self._shown = _Instant(_STILL[0], SILENCE)
+        self._nothing = Motion.still(0, self.fps)
         self._begin_utterance()
 
     @property
@@ -193,10 +194,12 @@ class MotionStream:
     def _instant(self, mouth: FloatArray, knot: float, index: int, voice: Voice) -> _Instant:
         """The mouth at a fractional knot, eased from how it was left ``index`` frames ago."""
         below = min(int(knot), KNOTS - 2)
-        now = mouth[below] + (mouth[below + 1] - mouth[below]) * np.float32(knot - below)
+        now = mouth[below]
+        if knot != below:
+            now = now + (mouth[below + 1] - now) * np.float32(knot - below)
         since = (index + 1) / self.fps
         if since < _HANDOVER_ENDS:
-            now += (self._left - now) * np.float32(math.exp(-since / _HANDOVER_SECONDS))
+            now = now + (self._left - now) * np.float32(math.exp(-since / _HANDOVER_SECONDS))
         return _Instant(now, voice)
 
     def _give(self, allowed: int) -> Motion:
@@ -204,7 +207,7 @@ class MotionStream:
         while self._waiting and self._given < allowed:
             instants.append(self._waiting.popleft())
             self._given += 1
-        return self._motion(instants)
+        return self._motion(instants) if instants else self._nothing
 
     def _motion(self, instants: list[_Instant]) -> Motion:
         """The whole face of the frames that go out now."""

@@ -168,16 +168,10 @@ class Scheduler:
         free = [stream for stream in streams if stream not in self._drawn]
         for stream in free:
             self._try(stream, stream.grant_wishes, deliveries)
-        self._hear(free)
-        plain: list[_Held] = []
-        pictured: list[_Held] = []
-        for stream in free:
-            request = self._try(stream, stream.advance, deliveries)
-            if request is not None:
-                (pictured if stream.plan.video else plain).append(_Held(stream, request))
-        if made := len(plain) + len(pictured):
+        made = self._make_plain([s for s in free if not s.plan.video], deliveries)
+        pictured = self._take_pictured([s for s in free if s.plan.video], deliveries)
+        if made := made + len(pictured):
             self._metrics.stage("feed", time.perf_counter() - begun, made)
-        self._draw(plain, deliveries)
         self._flush(deliveries)
         for begin in range(0, len(pictured), self._step_sessions):
             self._draw(pictured[begin : begin + self._step_sessions], deliveries)
@@ -189,6 +183,29 @@ class Scheduler:
             gone = self._drawn.keys() - self._streams
         for stream in gone:
             del self._drawn[stream]
+
+    def _make_plain(self, streams: Sequence[LiveStream], deliveries: _Deliveries) -> int:
+        """Make and hand over what is due without pictures; gives how many frames that was."""
+        self._hear(streams)
+        return sum(self._make_due(stream, deliveries) for stream in streams)
+
+    def _make_due(self, stream: LiveStream, deliveries: _Deliveries) -> int:
+        made = 0
+        # Of a group, several are due at once.
+        while made < stream.plan.frames_per_message:
+            request = self._try(stream, stream.advance, deliveries)
+            if request is None:
+                break
+            made += 1
+            shown = stream.session.accept(request, None)
+            self._hand_over(stream, request.frame if shown else None, deliveries)
+        return made
+
+    def _take_pictured(self, streams: Sequence[LiveStream], deliveries: _Deliveries) -> list[_Held]:
+        """What is due with a picture, to be drawn."""
+        self._hear(streams)
+        requests = [(stream, self._try(stream, stream.advance, deliveries)) for stream in streams]
+        return [_Held(stream, request) for stream, request in requests if request is not None]
 
     def _try(
         self, stream: LiveStream, act: Callable[[Emit], T], deliveries: _Deliveries
@@ -209,9 +226,7 @@ class Scheduler:
             log_fault("hearing failed")
 
     def _draw(self, batch: Sequence[_Held], deliveries: _Deliveries) -> None:
-        """Begin to draw; what is done at once, as it is without pictures, is handed over."""
-        if not batch:
-            return
+        """Begin to draw; what is done at once is handed over."""
         begun = time.perf_counter()
         try:
             drawings = self._engine.begin(batch)

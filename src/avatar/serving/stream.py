@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class EndOut:
 
 
 Output = FrameOut | EventOut | SyncedOut | EndOut
+_TOLD = (FrameOut, EventOut)
+"""What an interrupt drops."""
 Emit = Callable[[int, Output], None]
 """Puts an answer of an epoch among those to send."""
 
@@ -114,6 +117,10 @@ class LiveStream:
         self._wake = wake
         # Those of a group wait for each other.
         self._max_ahead = max_ahead + plan.frames_per_message - 1
+        # On a fixed grid it is known when the last of a group is due, and all are made then.
+        config = plan.session
+        fixed = plan.realtime and config.idle and not config.ahead_seconds
+        self._gathers = fixed and plan.frames_per_message > 1
         self._max_waiting = max_waiting_seconds
         # Shared, under the lock.
         self._lock = threading.Lock()
@@ -122,7 +129,7 @@ class LiveStream:
         self._in_flight = 0
         self._waiting_seconds = 0.0  # sound that was wished for and has not left
         # Of the event loop.
-        self._outbox: deque[tuple[int, Output]] = deque()
+        self._outbox: deque[Output] = deque()
         self._arrived = asyncio.Event()
         self._made_room = asyncio.Event()
         self._open_id = ""
@@ -203,6 +210,7 @@ class LiveStream:
             self._waiting_seconds = 0.0
             self._epoch += 1
             epoch = self._epoch
+        self._drop_unsent()
 
         def interrupt(emit: Emit) -> None:
             self.session.interrupt()
@@ -223,8 +231,12 @@ class LiveStream:
             await self._made_room.wait()
 
     def deliver(self, epoch: int, output: Output) -> None:
-        """Take an answer; called in the event loop."""
-        self._outbox.append((epoch, output))
+        """Take an answer, unless an interrupt dropped it; called in the event loop."""
+        if epoch != self._epoch and isinstance(output, _TOLD):
+            if isinstance(output, FrameOut):
+                self.sent()
+            return
+        self._outbox.append(output)
         if len(self._outbox) >= self.plan.frames_per_message or not isinstance(output, FrameOut):
             self._arrived.set()
         self._made_room.set()
@@ -234,14 +246,12 @@ class LiveStream:
         self.deliver(self._epoch, EventOut(happening, "", self._time_code))
 
     async def take(self) -> list[Output]:
-        """The frames that go together next, or one answer of another kind, waiting for it.
-
-        What an interrupt dropped is not among them.
-        """
+        """The frames that go together next, or one answer of another kind, waiting for it."""
         whole = self.plan.frames_per_message
         while True:
-            self._drop_interrupted()
-            ready = [output for _, output in itertools.islice(self._outbox, whole)]
+            if whole == 1 and self._outbox:
+                return [self._outbox.popleft()]
+            ready = list(itertools.islice(self._outbox, whole))
             frames = list(itertools.takewhile(lambda out: isinstance(out, FrameOut), ready))
             if len(frames) == whole or len(ready) > len(frames):
                 taken = frames or ready[:1]
@@ -251,16 +261,10 @@ class LiveStream:
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _drop_interrupted(self) -> None:
-        told = (FrameOut, EventOut)
-        if all(epoch == self._epoch or not isinstance(out, told) for epoch, out in self._outbox):
-            return
-        everything, self._outbox = self._outbox, deque()
-        for epoch, output in everything:
-            if epoch == self._epoch or not isinstance(output, told):
-                self._outbox.append((epoch, output))
-            elif isinstance(output, FrameOut):
-                self.sent()
+    def _drop_unsent(self) -> None:
+        dropped = [output for output in self._outbox if isinstance(output, _TOLD)]
+        self._outbox = deque(output for output in self._outbox if not isinstance(output, _TOLD))
+        self.sent(sum(isinstance(output, FrameOut) for output in dropped))
 
     def sent(self, count: int = 1) -> None:
         """Frames have left or were dropped, so others may be made."""
@@ -284,8 +288,25 @@ class LiveStream:
 
     @property
     def may_advance(self) -> bool:
-        """Whether another frame may be made."""
+        """Whether another frame may be made now, if one is due."""
+        if not self._has_room:
+            return False
+        if not self._gathers:
+            return True
+        due = self._group_due_seconds()
+        return due is not None and due <= time.monotonic()
+
+    @property
+    def _has_room(self) -> bool:
         return not self.closed and self._in_flight < self._max_ahead
+
+    def _group_due_seconds(self) -> float | None:
+        """When the last frame of the group is due that the next one belongs to."""
+        due = self.session.next_due_seconds()
+        if due is None or not self._gathers:
+            return due
+        whole = self.plan.frames_per_message
+        return due + (whole - self._in_flight % whole - 1) / self.plan.session.fps
 
     def grant_wishes(self, emit: Emit) -> None:
         """Do what was wished; ``emit`` gets what is to be told."""
@@ -337,9 +358,9 @@ class LiveStream:
 
     def next_due_seconds(self) -> float | None:
         """When to come back, in monotonic seconds; None to wait until woken."""
-        if not self.may_advance:
+        if not self._has_room:
             return None
-        due = self.session.next_due_seconds()
+        due = self._group_due_seconds()
         untold = self._ended or self._syncs or self._finishing
         return 0.0 if due is None and untold else due
 

@@ -308,7 +308,8 @@ class Session:
             return None
         ear = None
         try:
-            ear = self._timeline.unheard() if self._may_be_due() else None
+            due = self._slots_due()
+            ear = self._timeline.unheard(due) if due else None
             return ear
         finally:
             if ear is None:
@@ -318,13 +319,14 @@ class Session:
         """After a ``begin_to_hear`` that gave an ear."""
         self._changed.release()
 
-    def _may_be_due(self) -> bool:
-        """Whether the next frame is due, as far as that can be told before hearing."""
+    def _slots_due(self) -> int:
+        """How many frames are due, as far as that can be told before hearing: perhaps one."""
         if self._closed or not self._on_grid:
             return not self._closed
         now = self._clock()
         self._output.begin(now)
-        return self._output.time_of(self._timeline.position) <= now
+        waited = now - self._output.time_of(self._timeline.position)
+        return 0 if waited < 0.0 else 1 + int(waited * self.config.fps)
 
     def next_request(self) -> FrameRequest | None:
         """The next frame that is due now, all but its picture (``Engine.step``). Never blocks.

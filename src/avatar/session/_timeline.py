@@ -177,15 +177,17 @@ class Timeline:
                 return None
         return self._known
 
-    def unheard(self) -> Ear | None:
+    def unheard(self, slots: int = 1) -> Ear | None:
         """The ear that has to hear for the next slot, its sound waiting; None where none has to.
 
-        ``known_seconds`` lets it hear by itself: this is for hearing together with others.
+        Sound for ``slots`` slots waits with it, as far as it has come. ``known_seconds`` lets the
+        ear hear by itself: this is for hearing together with others.
         """
         while not self._can_leave():
             if not self._read_on():
                 return None
             if self._listened and self._motion.ear.waiting:
+                self._analyse_ahead(slots - 1)
                 return self._motion.ear
         return None
 
@@ -279,6 +281,14 @@ class Timeline:
         self._known = item.seconds
         self._motion.listen(self._to_speech.push(samples))
         self._listened = True
+
+    def _analyse_ahead(self, slots: int) -> None:
+        """Take in the sound of so many slots more, as far as nothing else comes between."""
+        left = self._coming_samples - round(slots * self._rate / self._fps)
+        while self._coming and self._coming_samples > left:
+            if not isinstance(item := self._coming[0], _Sound):
+                break
+            self._analyse(item)
 
     def _end_passage(self, passage: _Passage) -> None:
         """Make the rest of its motion, as many frames as its sound fills."""
