@@ -13,7 +13,12 @@ import pytest
 
 from avatar.cli import run
 from avatar.errors import DependencyError, InputError
-from avatar.evaluation.lipsync import DEFAULT_THRESHOLD, evaluate, evaluate_model
+from avatar.evaluation.lipsync import (
+    DEFAULT_THRESHOLD,
+    evaluate,
+    evaluate_model,
+    operating_points,
+)
 from avatar.evaluation.lipsync_baselines import (
     SYMMETRIC_SECONDS,
     HeadAudio,
@@ -23,6 +28,7 @@ from avatar.evaluation.lipsync_baselines import (
     offset_by,
 )
 from avatar.evaluation.lipsync_calm import lip_motion, room_tone, speed
+from avatar.evaluation.lipsync_measures import THRESHOLDS, Closures
 from avatar.evaluation.lipsync_recordings import (
     Mouth,
     Phones,
@@ -32,7 +38,7 @@ from avatar.evaluation.lipsync_recordings import (
     move,
     read_track,
 )
-from avatar.evaluation.lipsync_scores import motion_of, perform, with_offsets
+from avatar.evaluation.lipsync_scores import Score, motion_of, perform, with_offsets
 from avatar.motion import AudioToFace
 from avatar.types import ARKIT_NAMES, VISEME_NAMES, FloatArray, Motion
 
@@ -173,6 +179,24 @@ def test_the_threshold_comes_from_people_trained_on() -> None:
     alone = evaluate(systems, [held])
     assert alone["operating_point"]["filmed"]["threshold"]["shallow"] == DEFAULT_THRESHOLD
     assert "nobody" in alone["operating_point"]["filmed"]["chosen_on"]
+
+
+def test_the_threshold_meets_most_sounds_among_those_that_are_precise_enough() -> None:
+    count = len(THRESHOLDS)
+    full, none = np.full(count, 100), np.zeros(count, np.int64)
+    met = np.linspace(60, 100, count).astype(int)
+
+    def chosen(precision: Any) -> float:
+        right = (100 * precision).astype(int)
+        closures = Closures(full, met, full, right, none, full, met)
+        scores = {"one": {"clip": Score(1.0, closures=closures)}}
+        return operating_points(scores, {"clip": False}, filmed=False)[0]["one"]
+
+    falling = np.linspace(1.0, 0.5, count)
+    assert chosen(falling) == THRESHOLDS[np.flatnonzero(falling >= 0.7)[-1]]
+    # Nowhere precise enough: the best balance, here in the middle.
+    hump = 0.6 - 0.1 * np.abs(np.arange(count) - count // 2)
+    assert chosen(hump.clip(0.05)) == THRESHOLDS[count // 2]
 
 
 def test_voices_without_a_picture_have_a_threshold_of_their_own_and_of_other_voices() -> None:
