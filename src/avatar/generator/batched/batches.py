@@ -86,8 +86,8 @@ class _Press:
         stream = torch.cuda.current_stream(self._told.device)
         mode = "thread_local"
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode=mode):
-            self._pictures = self._draw(self._told, self._people)
-        self._graph = graph
+            pictures = self._draw(self._told, self._people)
+        self._pictures, self._graph = pictures, graph
 
     def draw(self, told: Tensor) -> Tensor:  # [B, TOLD_POINTS, 2] -> [B, H, W, 3 or 4]
         """The pictures, good until the next call."""
@@ -229,6 +229,9 @@ class Batches:
         shape, decoders = kind
         names = [group[0].name for group in self._groups]
         named = dict(zip(names, decoders, strict=True))
+        if self._stream is not None:
+            # The decoders may be a person's own, just laid out there by whoever prepared them.
+            self._stream.wait_stream(torch.cuda.default_stream(self._device))
         program = Program(shape, self._groups, named).to(self._device)
         press = _Press(_compiled(program) if self._compiled else program, people.held, size)
         if self._recording:

@@ -217,12 +217,19 @@ class Parts(nn.Module):
 def sampled(
     image: Tensor,  # [B, C, H, W] float32
     places: Tensor,  # [B, 2, h, w] from -1 to 1
-    padding: str = "border",
 ) -> Tensor:  # [B, C, h, w]
-    """``ops.warp`` with a node for each pixel."""
+    """``ops.warp`` with a node for each pixel: beyond the image its border is repeated."""
     return functional.grid_sample(
-        image, places.permute(0, 2, 3, 1), padding_mode=padding, align_corners=True
+        image, places.permute(0, 2, 3, 1), padding_mode="border", align_corners=True
     )
+
+
+def sampled_paint(paint: Tensor, places: Tensor) -> Tensor:
+    """The same of a square beyond which there is nothing."""
+    size = paint.shape[-1]
+    # Zeros with aligned corners are the one case that torch leaves to cuDNN.
+    places = places.permute(0, 2, 3, 1) * ((size - 1) / size)
+    return functional.grid_sample(paint, places, padding_mode="zeros", align_corners=False)
 
 
 def _enlarged(nodes: Tensor, size: int) -> Tensor:  # [B, 2, n, n] -> [B, 2, size, size]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from avatar.generator.batched.flow import Flow
-from avatar.generator.batched.parts import Parts, Scene, sampled
+from avatar.generator.batched.parts import Parts, Scene, sampled, sampled_paint
 from avatar.generator.batched.people import AROUND, Held, Shape, taken
 from avatar.generator.parts import Part
 from avatar.types import LANDMARK_COUNT
@@ -104,7 +104,7 @@ class Program(nn.Module):
         """The picture ``[B, 3, H, W]`` with a layer ``[B, 4, S, S]`` over it, in whole levels."""
         per_column, per_row, offset = to_patch[:, :, None, None].unbind(4)
         places = torch.addcmul(per_row * self.rows.view(-1, 1) + offset, per_column, self.columns)
-        laid = sampled(paint, places, "zeros")
+        laid = sampled_paint(paint, places)
         return (picture * (1.0 - laid[:, 3:]) + laid[:, :3]).round().clamp(0.0, 255.0)
 
     def _before(self, picture: Tensor, held: Held, shown: Tensor, inside: Tensor) -> Tensor:
