@@ -6,6 +6,7 @@ import gc
 import random
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ import skimage.data
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from avatar.generator import Background, Generator, Portrait
 from avatar.generator.batched import Batches
@@ -361,3 +363,120 @@ def test_nothing_is_looked_at_on_the_way(
     assert torch.equal(found, program(told, held.held))
     for picture, its in zip(found.numpy(), right, strict=True):
         assert_near(picture, its)
+
+
+class FakeGraph:
+    """What a CUDA graph does, on the CPU: repeats what was recorded, from and into the same
+    memory.
+    """
+
+    recording: FakeGraph | None = None
+
+    def __init__(self) -> None:
+        self.again: list[Callable[[], object]] = []
+        self.repeated = 0
+
+    def replay(self) -> None:
+        self.repeated += 1
+        for call in self.again:
+            call()
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
+    """All that are made, while CUDA's graphs are exchanged for these."""
+    made: list[FakeGraph] = []
+    forward = Program.forward
+
+    @contextmanager
+    def record(graph: FakeGraph, **options: object) -> Iterator[None]:
+        FakeGraph.recording = graph
+        try:
+            yield
+        finally:
+            FakeGraph.recording = None
+        made.append(graph)
+
+    def noting(program: Program, told: Tensor, people: Any) -> Tensor:
+        drawn = forward(program, told, people)
+        if FakeGraph.recording is not None:
+            again = lambda: drawn.copy_(forward(program, told, people))  # noqa: E731
+            FakeGraph.recording.again.append(again)
+        return drawn
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    monkeypatch.setattr(Program, "forward", noting)
+    return made
+
+
+def test_what_is_recorded_once_draws_everyone(
+    graphs: list[FakeGraph], make: Callable[..., Batches], wanted: Wanted
+) -> None:
+    right = [make().draw([one])[0] for one in wanted]
+    batches = make()
+    batches._recording = True
+    batches.make_ready(wanted[0][0])
+    assert len(graphs) == len(BATCH_SIZES)
+    repeated = sum(graph.repeated for graph in graphs)
+    order = random.Random(1)
+    for count in (9, 2, 5, 1, 3):
+        chosen = order.sample(range(len(wanted)), count)
+        assert_equal(batches.draw([wanted[k] for k in chosen]), [right[k] for k in chosen])
+    assert len(graphs) == len(BATCH_SIZES)
+    assert sum(graph.repeated for graph in graphs) == repeated + 7
+    assert batches.recording
+
+
+def test_where_recording_fails_the_calls_are_made_one_by_one(
+    graphs: list[FakeGraph],
+    make: Callable[..., Batches],
+    wanted: Wanted,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @contextmanager
+    def refuse(graph: FakeGraph, **options: object) -> Iterator[None]:
+        yield
+        raise RuntimeError("operation not permitted when stream is capturing\nand much more")
+
+    monkeypatch.setattr(torch.cuda, "graph", refuse)
+    right = make().draw(wanted)
+    batches = make()
+    batches._recording = True
+    batches.make_ready(wanted[0][0])
+    assert_equal(batches.draw(wanted), right)
+    assert_equal(batches.draw(wanted[::-1]), right[::-1])
+    assert not batches.recording
+    (line,) = caplog.messages
+    assert "without CUDA graphs" in line
+    assert line.endswith("stream is capturing")
+
+
+class Counting(TorchDispatchMode):
+    """Counts operations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_a_batch_takes_as_many_operations_as_one_picture(
+    generator: Generator, wanted: Wanted
+) -> None:
+    decoders = {name: network.decoder for name, network in generator.networks.items()}
+    program = Program(Shape.of(wanted[0][0]), GROUPS, decoders)
+    held = People(wanted[0][0], GROUPS, CPU, 8)
+    counts = set()
+    for frames in (wanted[:1], wanted[2:6], wanted[1:9]):
+        told = torch.empty(len(frames), TOLD_POINTS, 2)
+        tell(told, held.places([portrait for portrait, _ in frames]), frames)
+        with Counting() as counting:
+            program(told, held.held)
+        counts.add(counting.count)
+    assert len(counts) == 1
+    assert counts.pop() > 100
