@@ -116,7 +116,7 @@ class People:
             del self._places[owners[place]]
         for name, tensor in held_of(portrait, Shape.of(portrait), self._groups).items():
             # From page-locked memory nothing waits for the copy.
-            source = tensor.pin_memory() if self._pinned else tensor
+            source = tensor.contiguous().pin_memory() if self._pinned else tensor
             self.held[name][place].copy_(source, non_blocking=True)
         self._places[portrait] = place
         return place
