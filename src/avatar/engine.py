@@ -2,7 +2,8 @@
 
 Nothing here changes once loaded; all that changes lives in a ``Session``. The primitive is
 ``Engine.step``: one frame of each of several sessions. A single session is a batch of one, and a
-whole clip is a session read to its end.
+whole clip is a session read to its end. Nobody who asks for pictures draws them: on the CPU a crew
+does, each picture on one core, on a GPU one thread, all that is asked for together.
 """
 
 from __future__ import annotations
