@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 from avatar import Avatar, bench
 from avatar.bench import Figures, Percentiles
 from avatar.cli import run
+from avatar.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def figures() -> Figures:
         first_frame_ms=104.2,
         first_frame_cold_ms=150.0,
         load_seconds=1.2,
+        batched_fps_512={},
         frame_ms={name: Percentiles(1.0, 2.0, 3.0) for name in bench.STAGES},
         sessions_512_at_25fps=2,
         sessions_motion_only=210,
@@ -41,7 +44,7 @@ def figures() -> Figures:
 def test_the_json_has_what_is_compared_between_machines(
     figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "measure", lambda photo, progress: figures)
+    monkeypatch.setattr(bench, "measure", lambda photo, **options: figures)
     assert run(["bench", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     wanted = {
@@ -56,11 +59,28 @@ def test_the_json_has_what_is_compared_between_machines(
 def test_the_figures_are_explained_in_words(
     figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "measure", lambda photo, progress: figures)
+    monkeypatch.setattr(bench, "measure", lambda photo, **options: figures)
     assert run(["bench"]) == 0
     said = capsys.readouterr().out
     for words in ("62.5 frames a second", "104 ms", "2 live session", "210", "512 MB"):
         assert words in said
+
+
+def test_what_a_gpu_draws_together_is_told(figures: Figures) -> None:
+    gpu = {"batched_fps_512": {1: 210.0, 16: 1500.0, 32: 1490.0}, "machine": {"device": "GPU X"}}
+    said = bench.in_words(Figures(**{**vars(figures), **gpu}))
+    assert any("GPU X 16 session(s)" in line and "1500 frames" in line for line in said)
+    assert len(said) == len(bench.in_words(figures)) + 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_device_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "--device", "cuda"]) == ConfigError.exit_code
+    assert "finds no CUDA GPU" in capsys.readouterr().err
+
+
+def test_sessions_stepped_together_are_counted(person: Avatar) -> None:
+    assert bench.batched_fps([person], 2, seconds=0.3, size=64) > 0
 
 
 def test_a_machine_that_is_too_slow_is_told_what_to_do(figures: Figures) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ import torch
 
 from avatar import Avatar, Frame, Session
 from avatar.bench import voice
-from avatar.engine import Engine
-from avatar.generator import Generator, Portrait
+from avatar.engine import Engine, FrameRequest, _Lazy
+from avatar.errors import ConfigError
+from avatar.generator import Batches, DrawingThread, Generator, Portrait
+from avatar.generator.generator import GROUPS
 from avatar.types import FloatArray, ImageArray
 
 
@@ -136,6 +139,129 @@ def test_a_picture_that_cannot_be_drawn_is_an_error_and_the_session_goes_on(
         session.flush()
         frames += list(session)
     assert [frame.index for frame in frames if frame is not None] == [0, 1, 3, 4, 5, 6, 7]
+
+
+@pytest.fixture(scope="module")
+def together(person: Avatar) -> Iterator[Engine]:
+    """An engine that draws as one for a GPU does, on the CPU."""
+
+    class Together(Engine):
+        def __init__(self) -> None:
+            super().__init__()
+            self._on_cpu = False
+
+        @property
+        def generator(self) -> Generator:
+            return generator
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    generator = Generator.load()
+    generator.batches = Batches(torch.device("cpu"), GROUPS, generator._decoders)
+    yield Together()
+    torch.set_num_threads(threads)
+
+
+def on(engine: Engine, session: Session) -> Session:
+    """The session on another engine."""
+    moved = Session(engine, session._likeness, config=session.config)
+    moved.push_audio(voice(0.4))
+    moved.flush()
+    return moved
+
+
+def assert_like_pictures(left: Sequence[Frame | None], right: Sequence[Frame | None]) -> None:
+    """The same but for rounding."""
+    assert len(left) == len(right) > 0
+    for a, b in zip(left, right, strict=True):
+        assert a is not None
+        assert b is not None
+        off = np.abs(a.image.astype(int) - b.image)
+        assert off.max() <= 2
+        assert (off > 0).mean() < 0.01
+
+
+def test_an_engine_that_draws_together_shows_the_same(person: Avatar, together: Engine) -> None:
+    alone = list(talking(person))
+    assert_like_pictures(list(on(together, talking(person))), alone)
+    other = Avatar.from_image(np.ascontiguousarray(skimage.data.astronaut()[:300, 380:80:-1]))
+    sessions = [on(together, talking(who)) for who in (person, other, person)]
+    stepped: list[list[Frame | None]] = []
+    while any(frames := together.step(sessions)):
+        stepped.append(frames)
+    assert_like_pictures([frames[0] for frames in stepped], alone)
+    assert_like_pictures([frames[2] for frames in stepped], alone)
+    assert_like_pictures([frames[1] for frames in stepped], list(talking(other)))
+
+
+def test_hearing_and_asking_go_on_while_a_device_draws(
+    person: Avatar, together: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = threading.Event()
+    batches = together.generator.batches
+    assert batches is not None
+    begin = batches.begin
+
+    def begin_late(wanted: object) -> object:
+        assert drawn.wait(60)
+        return begin(wanted)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(together, "_drawing", _Lazy(lambda: DrawingThread(begin_late)))  # type: ignore[arg-type]
+    session = on(together, talking(person))
+    try:
+        drawings = [together.begin([session])[0] for _ in range(4)]
+        assert not any(drawing is None or drawing.done() for drawing in drawings)
+        session.push_audio(voice(0.2))
+        session.flush()
+        drawings += [together.begin([session])[0] for _ in range(3)]
+    finally:
+        drawn.set()
+    frames = [drawing.frame() for drawing in drawings if drawing is not None]
+    assert [frame.index for frame in frames if frame is not None] == list(range(7))
+    session.close()
+
+
+def test_a_picture_drawn_smaller_comes_at_full_size(person: Avatar, together: Engine) -> None:
+    session = person.session(size=96)
+    likeness = session._likeness
+    assert likeness.portrait is not None
+    points = likeness.portrait.landmarks.points
+    frame = next(iter(talking(person)))
+    request = FrameRequest(
+        frame=frame, portrait=likeness.half, points=likeness.in_half(points), enlarge_to=(96, 96)
+    )
+    whole = FrameRequest(frame=frame, portrait=likeness.portrait, points=points)
+    again = FrameRequest(frame=frame, picture=likeness.portrait.photo)
+    pictures = [picture.result(60) for picture in together._draw([request, again, whole])]
+    assert [picture is not None and picture.shape for picture in pictures] == [(96, 96, 3)] * 3
+    np.testing.assert_array_equal(pictures[1], likeness.portrait.photo)
+    assert pictures[1] is not likeness.portrait.photo
+    session.close()
+
+
+def test_frames_without_pictures_load_no_generator(person: Avatar) -> None:
+    class NoGenerator(Engine):
+        @property
+        def generator(self) -> Generator:
+            raise AssertionError("loaded")
+
+    for device in ("cpu", "cuda"):
+        engine = NoGenerator(device)
+        session = on(engine, person.session(pixels=False))
+        assert len(list(session)) == 10
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_device_that_is_not_there_is_an_error_that_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"cuda.*no CUDA GPU"):
+        _ = Engine("cuda").generator
+    with pytest.raises(ConfigError, match="knows no device"):
+        _ = Engine("gpu").generator
+
+
+def test_the_drawing_of_the_cpu_is_not_compiled() -> None:
+    with pytest.raises(ConfigError, match="on a GPU"):
+        _ = Engine(compiled=True).generator
 
 
 def test_importing_and_making_an_engine_starts_no_thread() -> None:

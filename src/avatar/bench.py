@@ -8,8 +8,6 @@ slow machine too.
 
 from __future__ import annotations
 
-import gc
-import heapq
 import json
 import platform
 import resource
@@ -18,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,19 +26,52 @@ import torch
 
 import avatar
 from avatar.avatar import Avatar
+from avatar.bench_crowd import (
+    FPS,
+    LiveResult,
+    batched_fps,
+    crowd_frame_seconds,
+    holds,
+    live_sessions,
+    memory_per_session,
+    run_live,
+    voice,
+)
 from avatar.config import SAMPLE_RATE
-from avatar.engine import Drawing, FrameRequest
+from avatar.engine import Engine, FrameRequest
 from avatar.errors import DependencyError
 from avatar.media import ImageSource, VideoWriter
 from avatar.ops import native_status
 from avatar.session import Session
-from avatar.types import Audio, FloatArray, ImageArray
+from avatar.types import Audio, ImageArray
 
-FPS = 25.0
+__all__ = [
+    "FPS",
+    "STAGES",
+    "Figures",
+    "LiveResult",
+    "Percentiles",
+    "as_json",
+    "batched_fps",
+    "clip_fps",
+    "crowd_frame_seconds",
+    "example_portrait",
+    "first_frame_seconds",
+    "holds",
+    "in_words",
+    "live_sessions",
+    "machine",
+    "measure",
+    "memory_per_session",
+    "run_live",
+    "stage_seconds",
+    "voice",
+]
+
 STAGES = ("motion", "draw", "encode", "frame")
 _CHUNK = SAMPLE_RATE // 100
-_CLIP_SECONDS, _LIVE_SECONDS = 5.0, 4.0
-_MOST_SESSIONS = 1_000
+_CLIP_SECONDS, _BATCH_SECONDS = 5.0, 1.5
+_BATCHED = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -70,6 +100,8 @@ class Figures:
         first_frame_cold_ms: the same for the first utterance of a process.
         load_seconds: from the start of a process to a session that is ready.
         frame_ms: of each stage of a frame at 512 pixels, each alone.
+        batched_fps_512: frames a second of so many sessions of 512 pixels that are drawn together,
+            from sound to picture, on a GPU; empty on the CPU, which draws each alone.
         sessions_512_at_25fps: live sessions that all speak, none with a late or lesser frame.
         sessions_motion_only: the same without pixels.
         memory_per_session_mb, memory_per_motion_session_mb: what one more session needs.
@@ -85,6 +117,7 @@ class Figures:
     first_frame_cold_ms: float
     load_seconds: float
     frame_ms: dict[str, Percentiles]
+    batched_fps_512: dict[int, float]
     sessions_512_at_25fps: int
     sessions_motion_only: int
     memory_per_session_mb: float
@@ -98,21 +131,27 @@ class Figures:
 
 
 def measure(
-    photo: ImageSource | None = None, *, progress: Callable[[str], None] = lambda part: None
+    photo: ImageSource | None = None,
+    *,
+    device: str = "cpu",
+    progress: Callable[[str], None] = lambda part: None,
 ) -> Figures:
-    """Measure this machine; takes under a minute.
+    """Measure this machine; takes under a minute, somewhat more with a GPU.
 
     Args:
         photo: of the person to draw; by default the astronaut that comes with scikit-image.
+        device: that draws, as of ``Engine``.
         progress: called with the name of each part before it begins.
 
     Raises:
         ImageError, FaceError: the photo cannot be used.
+        ConfigError: torch cannot use the device.
         DependencyError: no photo was given, and scikit-image is not installed.
     """
     begun = time.perf_counter()
     progress("reading the photo")
-    person = Avatar.from_image(example_portrait() if photo is None else photo)
+    engine = Engine.default() if device == "cpu" else Engine(device)
+    person = Avatar.from_image(example_portrait() if photo is None else photo, engine=engine)
     progress("first frame")
     warm = statistics.median(first_frame_seconds(person) for _ in range(5))
     load, cold = _cold_seconds(person)
@@ -120,12 +159,17 @@ def measure(
     stages = stage_seconds(person, 512, seconds=_CLIP_SECONDS)
     progress("clips")
     fps = {size: clip_fps(person, size, seconds=_CLIP_SECONDS) for size in (512, 1024)}
+    batched: dict[int, float] = {}
+    if device != "cpu":
+        progress("batches")
+        batched = {n: batched_fps([person], n, seconds=_BATCH_SECONDS) for n in _BATCHED}
     progress("live sessions")
-    drawing = live_sessions(person, guess=fps[512] / FPS, pixels=True)
+    guess = max(fps[512], *batched.values()) if batched else fps[512]
+    drawing = live_sessions(person, guess=guess / FPS, pixels=True)
     progress("live sessions without pixels")
     moving = live_sessions(person, guess=0.8 / FPS / crowd_frame_seconds(person, 50), pixels=False)
     return Figures(
-        machine=machine(),
+        machine=machine(device),
         fps_512=round(fps[512], 1),
         fps_1024=round(fps[1024], 1),
         real_time_factor_512=round(FPS / fps[512], 3),
@@ -133,6 +177,7 @@ def measure(
         first_frame_cold_ms=round(cold * 1e3, 1),
         load_seconds=round(load, 2),
         frame_ms={name: Percentiles.of(stages[name]) for name in STAGES},
+        batched_fps_512={count: round(fps, 1) for count, fps in batched.items()},
         sessions_512_at_25fps=drawing,
         sessions_motion_only=moving,
         memory_per_session_mb=memory_per_session(person, pixels=True, count=8),
@@ -155,21 +200,6 @@ def example_portrait() -> ImageArray:
     photo: ImageArray = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     crop = Image.fromarray(photo).crop((40, 0, 424, 384))
     return np.asarray(crop.resize((1024, 1024), Image.Resampling.LANCZOS))
-
-
-def voice(seconds: float) -> FloatArray:
-    """A buzz through the resonances of changing vowels, ``[N]`` at 16 kHz: it moves the mouth."""
-    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    phase = 2 * np.pi * np.cumsum(120 + 15 * np.sin(2 * np.pi * 0.7 * t)) / SAMPLE_RATE
-    open_share = 0.5 + 0.5 * np.sin(2 * np.pi * 2.5 * t)
-    sound = np.zeros(len(t))
-    for k in range(1, 30):
-        pitch = 120.0 * k
-        for formant, width in ((350 + 450 * open_share, 90.0), (1900 - 800 * open_share, 140.0)):
-            sound += np.sin(k * phase) / (1 + ((pitch - formant) / width) ** 2)
-    sound *= 0.05 + np.clip(np.sin(2 * np.pi * 2.1 * t), 0, 1)
-    sound *= 0.3 / np.abs(sound).max()
-    return sound.astype(np.float32)
 
 
 def first_frame_seconds(person: Avatar, *, size: int = 512) -> float:
@@ -251,103 +281,12 @@ def clip_fps(person: Avatar, size: int, *, seconds: float) -> float:
         return frames / (time.perf_counter() - begun)
 
 
-def live_sessions(person: Avatar, *, guess: float, pixels: bool, size: int = 512) -> int:
-    """How many sessions can speak at once on the real clock, none with a late or lesser frame."""
-    count = min(max(1, round(1.15 * guess)), _MOST_SESSIONS)
-    for _ in range(6):
-        if holds(person, count, pixels=pixels, size=size, seconds=_LIVE_SECONDS):
-            return count
-        if count == 1:
-            return 0
-        count = max(1, min(count - 1, round(0.85 * count)))
-    return 0
-
-
-def holds(person: Avatar, count: int, *, pixels: bool, size: int, seconds: float) -> bool:
-    """Whether ``count`` sessions speak for so long without one late or lesser frame."""
-    frames = run_live(person, count, pixels=pixels, size=size, seconds=seconds)
-    return all(session.late_frames == 0 and session.least_quality == 1.0 for session in frames)
-
-
-@dataclass(eq=False)
-class LiveResult:
-    """What became of one session."""
-
-    frames: int = 0
-    late_frames: int = 0
-    least_quality: float = 1.0
-
-
-def run_live(
-    person: Avatar, count: int, *, pixels: bool, size: int | None, seconds: float
-) -> list[LiveResult]:
-    """Let sessions speak in real time, those that are due stepped together; they begin a little
-    apart.
-    """
-    sound = voice(5.0)
-    sessions = [
-        person.session(size=size, pixels=pixels, idle=True, pacing="realtime", seed=k)
-        for k in range(count)
-    ]
-    results = [LiveResult() for _ in sessions]
-    gc.collect()
-    gc.freeze()  # looking at all that is loaded for garbage would hold up every session
-    timetable = [(time.monotonic() + k / count / FPS, k) for k in range(count)]  # a heap
-    spoken = [0] * count
-    drawn: dict[int, Drawing] = {}
-    end = time.monotonic() + seconds
-    while (now := time.monotonic()) < end:
-        due = []
-        while timetable and timetable[0][0] <= now:
-            due.append(k := heapq.heappop(timetable)[1])
-            if results[k].frames >= spoken[k] - 2 * round(FPS):
-                sessions[k].push_audio(sound)
-                spoken[k] += round(5 * FPS)
-        begun = person.engine.begin([sessions[k] for k in due])
-        drawn |= {k: drawing for k, drawing in zip(due, begun, strict=True) if drawing is not None}
-        done = [k for k, drawing in drawn.items() if drawing.done()]
-        for k in done:
-            frame = drawn.pop(k).frame()
-            if frame is not None:
-                results[k].frames += 1
-                results[k].least_quality = min(results[k].least_quality, frame.quality)
-        for k in {*due, *done} - drawn.keys():
-            heapq.heappush(timetable, (sessions[k].next_due_seconds() or 0.0, k))
-        if not due and not done:
-            time.sleep(0.0005)
-    gc.unfreeze()
-    for session, result in zip(sessions, results, strict=True):
-        result.late_frames = session.metrics().late_frames
-        session.close()
-    return results
-
-
-def memory_per_session(person: Avatar, *, pixels: bool, count: int) -> float:
-    """Megabytes that one more live session of the same person needs."""
-
-    def open_one(seed: int) -> Session:
-        session = person.session(size=512, pixels=pixels, idle=True, pacing="realtime", seed=seed)
-        session.push_audio(voice(0.2))
-        person.engine.step([session])
-        return session
-
-    first = open_one(0)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        sessions = [first, *(open_one(k + 1) for k in range(count))]
-        held = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    for session in sessions:
-        session.close()
-    return round(held / count / (1 << 20), 3)
-
-
-def machine() -> dict[str, str | int]:
+def machine(device: str = "cpu") -> dict[str, str | int]:
     """What the figures hold for."""
     kernels = native_status()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {
+        "device": name,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "kernels": kernels.isa if kernels.built else "plain torch",
@@ -369,24 +308,12 @@ def _writer(folder: Path, person: Avatar, size: int) -> VideoWriter:
     )
 
 
-def crowd_frame_seconds(person: Avatar, crowd: int) -> float:
-    """What a frame without pixels costs where so many sessions are stepped together."""
-    frames = 25
-    sound = voice(frames / FPS + 1.0)
-    sessions = [person.session(pixels=False, seed=k) for k in range(crowd)]
-    for session in sessions:
-        session.push_audio(sound)
-    begun = time.perf_counter()
-    for _ in range(frames):
-        person.engine.step(sessions)
-    return (time.perf_counter() - begun) / frames / crowd
-
-
 _COLD = """
 import sys, time
 begun = time.perf_counter()
 from avatar import Avatar
-person = Avatar.load(sys.argv[1])
+from avatar.engine import Engine
+person = Avatar.load(sys.argv[1], engine=Engine(sys.argv[2]))
 person.session(size=512).close()
 loaded = time.perf_counter() - begun
 from avatar.bench import first_frame_seconds
@@ -399,7 +326,7 @@ def _cold_seconds(person: Avatar) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = person.save(Path(folder) / "person.avatar")
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _COLD, str(path)],
+            [sys.executable, "-W", "ignore", "-c", _COLD, str(path), person.engine.device],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
     load, first = done.stdout.split()
@@ -427,11 +354,19 @@ def in_words(figures: Figures) -> list[str]:
     else:
         live = "One live session at 512 pixels is more than this machine can draw in time: it will "
         live += "draw smaller, or every second picture. Ask for a smaller size."
+    together = []
+    if f.batched_fps_512:
+        count, fps = max(f.batched_fps_512.items(), key=lambda item: item[1])
+        together = [
+            f"On {f.machine['device']} {count} session(s) of 512 pixels drawn together come at "
+            f"{fps:g} frames a second, without encoding them."
+        ]
     return [
         clip,
         f"At 1024 pixels it is {f.fps_1024:g} frames a second.",
         f"The first frame comes {f.first_frame_ms:.0f} ms after the first sound begins, "
         f"{f.first_frame_cold_ms:.0f} ms in a new process that took {f.load_seconds:g} s to load.",
+        *together,
         live,
         f"Without pixels (landmarks and blendshapes) it holds {f.sessions_motion_only}.",
         f"A session needs {f.memory_per_session_mb:g} MB, "

@@ -2,7 +2,8 @@
 
 Nothing here changes once loaded; all that changes lives in a ``Session``. The primitive is
 ``Engine.step``: one frame of each of several sessions. A single session is a batch of one, and a
-whole clip is a session read to its end.
+whole clip is a session read to its end. Nobody who asks for pictures draws them: on the CPU a crew
+does, each picture on one core, on a GPU one thread, all that is asked for together.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from PIL import Image
 
 import avatar
 from avatar.face import FaceDetector, FaceRig, MediaPipeDetector, PersonSegmenter, find_face
-from avatar.generator import Deltas, Generator, Portrait
+from avatar.generator import Batches, Deltas, DrawingThread, Generator, Portrait
 from avatar.motion import AudioToFace, Ear, MotionStream
 from avatar.speech import SAMPLES_PER_BLOCK
 from avatar.types import Face, FloatArray, Frame, ImageArray
 
 T = TypeVar("T")
-_Picture = Future[ImageArray | None]
+_Picture = Future[ImageArray | None] | Future[ImageArray]
+_AHEAD = 8
+"""How many pictures of one session a GPU draws before they are asked for."""
+
 _NO_POINTS: FloatArray = np.zeros((0, 3), np.float32)
 
 
@@ -111,19 +115,29 @@ class Engine:
     """The detector, rig and networks of one device, each loaded at first use.
 
     Args:
-        device: torch device of the networks.
+        device: torch device of the networks that draw; what hears always runs on the CPU.
         detector: finds faces; MediaPipe by default.
+        compiled: let ``torch.compile`` have what draws. It takes minutes before the first picture
+            of each size, so it is for servers; and for GPUs only.
     """
 
-    def __init__(self, device: str = "cpu", *, detector: FaceDetector | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        *,
+        detector: FaceDetector | None = None,
+        compiled: bool = False,
+    ) -> None:
         self.device = device
         self._detecting = threading.Lock()
         self._detector: _Lazy[FaceDetector] = _Lazy(lambda: detector or MediaPipeDetector())
         self._segmenter = _Lazy(PersonSegmenter)
         self._rig = _Lazy(FaceRig.load)
         self._audio_to_face = _Lazy(_load_audio_to_face)
-        self._generator = _Lazy(lambda: Generator.load(device=device))
+        self._generator = _Lazy(lambda: Generator.load(device=device, compiled=compiled))
         self._crew = _Lazy(_Crew)
+        self._drawing = _Lazy(lambda: DrawingThread(self._batches.begin))
+        self._on_cpu = device.partition(":")[0] == "cpu"
 
     @classmethod
     def default(cls) -> Engine:
@@ -208,7 +222,7 @@ class Engine:
         """Draw the frames of one session that are due, in order, the next while one is shown."""
         waiting: deque[Drawing] = deque()
         while True:
-            while len(waiting) <= self._crew.get().size:
+            while len(waiting) <= (self._crew.get().size if self._on_cpu else _AHEAD):
                 drawing = self.begin([session])[0]
                 if drawing is None:
                     break
@@ -233,27 +247,41 @@ class Engine:
 
     def warm_up(self, portrait: Portrait) -> None:
         """Draw a portrait as it is, so that the first frame of a session comes like any other."""
+        if not self._on_cpu:
+            self._batches.make_ready(portrait)
+            return
         crew = self._crew.get()
         draw = partial(self.generator.render, portrait, portrait.landmarks.points)
         for picture in [crew.submit(draw) for _ in range(crew.size)]:
             picture.result()
 
+    @property
+    def _batches(self) -> Batches:
+        batches = self.generator.batches
+        assert batches is not None, "on the CPU each picture is drawn alone"
+        return batches
+
     def _draw(self, requests: Sequence[FrameRequest]) -> list[_Picture]:
-        if torch.device(self.device).type == "cpu":
-            return [self._begin(request) for request in requests]
+        wanted = [request for request in requests if request.portrait is not None]
+        drawn = iter(self._begin_all(wanted) if wanted else ())
+        return [_again(r) if r.portrait is None else next(drawn) for r in requests]
+
+    def _begin_all(self, requests: Sequence[FrameRequest]) -> list[_Picture]:
+        if self._on_cpu:
+            return [self._crew.get().submit(partial(self._draw_one, r)) for r in requests]
         wanted = [(r.portrait, r.points) for r in requests if r.portrait is not None]
-        drawn = iter(self.generator.render_many(wanted) if wanted else ())
-        images = [_again(r) if r.portrait is None else _enlarged(next(drawn), r) for r in requests]
-        return [_ready(image) for image in images]
+        drawn = self._drawing.get().submit(wanted)
+        return [self._fitted(its, r) for its, r in zip(drawn, requests, strict=True)]
 
-    def _begin(self, request: FrameRequest) -> _Picture:
-        if request.portrait is None:
-            return _NO_PICTURE if request.picture is None else _ready(_again(request))
-        return self._crew.get().submit(partial(self._draw_one, request))
-
-    def _draw_one(self, request: FrameRequest) -> ImageArray | None:
+    def _draw_one(self, request: FrameRequest) -> ImageArray:
         assert request.portrait is not None
         return _enlarged(self.generator.render(request.portrait, request.points), request)
+
+    def _fitted(self, drawn: Future[ImageArray], request: FrameRequest) -> _Picture:
+        """Enlarged where that is wanted; one of the crew waits for it, who has nothing to draw."""
+        if request.enlarge_to is None:
+            return drawn
+        return self._crew.get().submit(lambda: _enlarged(drawn.result(), request))
 
 
 def _load_audio_to_face() -> AudioToFace:
@@ -288,9 +316,9 @@ def _use_one_core() -> None:
     back.join()
 
 
-def _again(request: FrameRequest) -> ImageArray | None:
+def _again(request: FrameRequest) -> _Picture:
     """The picture that is shown again, the reader's own; or none."""
-    return None if request.picture is None else request.picture.copy()
+    return _NO_PICTURE if request.picture is None else _ready(request.picture.copy())
 
 
 def _enlarged(image: ImageArray, request: FrameRequest) -> ImageArray:
@@ -301,7 +329,7 @@ def _enlarged(image: ImageArray, request: FrameRequest) -> ImageArray:
 
 
 def _ready(image: ImageArray | None) -> _Picture:
-    picture: _Picture = Future()
+    picture: Future[ImageArray | None] = Future()
     picture.set_result(image)
     return picture
 

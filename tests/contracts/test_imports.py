@@ -23,7 +23,7 @@ LEVELS = (
     {"session"},
     {"clip"},
     {"avatar"},
-    {"bench", "cli", "doctor", "serving", "integrations", "provenance", "__main__"},
+    {"bench", "bench_crowd", "cli", "doctor", "serving", "integrations", "provenance", "__main__"},
 )
 # These may import every model; only the command line may import them.
 ABOVE_ALL = {"training", "evaluation"}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from benchmarks import gpu_run
@@ -61,3 +66,46 @@ def test_the_whole_of_a_real_checkpoint_fits(tmp_path: Path) -> None:
         assert len(sizes) <= 5
         assert max(sizes) <= 15 * 2**20
         assert sum(sizes) <= 56 * 2**20
+
+
+def test_where_packages_are_missing_stand_ins_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    environment = gpu_run.bare_environment(tmp_path, repository / "src")
+    code = (
+        "import av, soundfile, librosa; import avatar.bench, avatar.training.generator; "
+        "from avatar.speech import mel; mel._analysis(); print(av.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+
+
+def test_what_is_installed_has_no_stand_in(tmp_path: Path, repository: Path) -> None:
+    gpu_run.bare_environment(tmp_path, repository / "src")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bands_of_the_stand_in_are_those_of_librosa() -> None:
+    import librosa
+
+    for bands in (40, 80):
+        arguments: Any = {"sr": 16_000, "n_fft": 512, "n_mels": bands, "fmin": 0.0, "fmax": 8_000.0}
+        right = librosa.filters.mel(**arguments, norm=None)
+        np.testing.assert_allclose(gpu_run.mel(**arguments, norm=None), right, atol=1e-6)
+
+
+def test_drawing_is_measured_without_a_gpu_too(tmp_path: Path) -> None:
+    options = ["--device", "cpu", "--seconds", "0.1", "--side", "64", "--most", "1"]
+    command = ["benchmarks.gpu_draw", "--out", str(tmp_path), *options, "--not-compiled"]
+    subprocess.run([sys.executable, "-W", "ignore", "-m", *command], check=True, timeout=300)
+    report = json.loads((tmp_path / "gpu_draw.json").read_text())
+    assert report["most_fps"] > 0
+    assert report["first_frame_ms"] > 80
+    assert report["call_by_call"]["1"]["fps"] > 0
+    assert report["off_from_cpu"]["share_above_1"] < 0.01
+    assert report["calls"]["bytes_down_per_frame"] == 64 * 64 * 3
+    assert "left_out" not in report

@@ -19,6 +19,7 @@ def bench(
         Path | None,
         typer.Argument(metavar="[PHOTO]", help="Of the person to draw; an example by default."),
     ] = None,
+    device: Annotated[str, typer.Option(help="That draws: cpu, cuda or cuda:1.")] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure latency, frames a second and live sessions on this machine, in under a minute."""
@@ -28,7 +29,7 @@ def bench(
         if not as_json and sys.stderr.isatty():
             print(f"measuring: {part}", file=sys.stderr)
 
-    figures = benchmark.measure(photo, progress=say)
+    figures = benchmark.measure(photo, device=device, progress=say)
     if as_json:
         print(benchmark.as_json(figures))
     else:

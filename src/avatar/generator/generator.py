@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avatar.errors import InputError, WeightsError
+from avatar.errors import ConfigError, InputError, WeightsError
+from avatar.generator.batched import Batches
 from avatar.generator.chained import ChainedDecoder
 from avatar.generator.deltas import Deltas
 from avatar.generator.networks import Decoder, PartConfig, PartGenerator, channels_last
@@ -36,15 +37,29 @@ GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), (RIGHT_EYE_PART, LEFT_EYE_PART
 class Generator:
     """The networks of all parts on one device. Immutable, shared by every session.
 
+    Args:
+        compiled: let ``torch.compile`` have what draws. Not for the CPU, which has kernels of its
+            own for that.
+
     Attributes:
         networks: of each part, in float32 on the CPU; what a person's own changes begin from.
         weights_sha256: of the file they were read from; empty if they came from none.
+        batches: draws on a device that is not the CPU; None on the CPU.
+
+    Raises:
+        ConfigError: torch cannot use the device, or the CPU's drawing shall be compiled.
     """
 
     def __init__(
-        self, networks: dict[str, PartGenerator], device: str = "cpu", *, weights_sha256: str = ""
+        self,
+        networks: dict[str, PartGenerator],
+        device: str = "cpu",
+        *,
+        weights_sha256: str = "",
+        compiled: bool = False,
     ) -> None:
         self.device = device
+        _check_device(device, compiled=compiled)
         # AMX is faster still, and only oneDNN uses it.
         self._chained = self._on_cpu and native_status().built and not _has_amx()
         self.dtype = torch.float32 if self._chained else fast_dtype(device)
@@ -54,13 +69,19 @@ class Generator:
             network.requires_grad_(False).eval()
         self._embedders = {n: deepcopy(net.embedder).to(device) for n, net in networks.items()}
         self._decoders = {n: self._ready(n, net.decoder) for n, net in networks.items()}
+        self.batches = None
+        if not self._on_cpu:
+            self.batches = Batches(torch.device(device), GROUPS, self._decoders, compiled=compiled)
 
     @classmethod
-    def load(cls, device: str = "cpu", *, folder: Path | str | None = None) -> Generator:
+    def load(
+        cls, device: str = "cpu", *, folder: Path | str | None = None, compiled: bool = False
+    ) -> Generator:
         """Read the shipped weights, or those in ``folder``.
 
         Raises:
             WeightsError: they are missing, damaged, or do not fit the networks.
+            ConfigError: torch cannot use the device, or the CPU's drawing shall be compiled.
         """
         tensors, config = load_weights("generator", folder=folder)
         sizes = config.get("parts")
@@ -73,7 +94,7 @@ class Generator:
                 f"generator weights hold unknown parts: {', '.join(sorted(strangers))}"
             )
         networks = {name: _network(name, sizes[name], tensors) for name in sizes}
-        return cls(networks, device, weights_sha256=str(config["sha256"]))
+        return cls(networks, device, weights_sha256=str(config["sha256"]), compiled=compiled)
 
     @torch.inference_mode()
     def prepare(
@@ -141,7 +162,7 @@ class Generator:
                 patches.to(self.device), outlines.to(self.device)
             )
             there = torch.cat([place.to_patch(near_points) for place in places])
-            seen[name] = View(patches, there, features, style), outlines
+            seen[name] = View(patches, there, features.cpu(), style.cpu()), outlines
         return seen
 
     def render(self, portrait: Portrait, landmarks: FloatArray) -> ImageArray:
@@ -166,17 +187,20 @@ class Generator:
         """``render`` of several people, or of several moments of one.
 
         On the CPU each picture has the bits that ``render`` gives it alone: oneDNN rounds a
-        convolution otherwise in a batch, and a batch gains nothing there. Other devices decode all
-        people's parts together, and the pictures agree but for rounding.
+        convolution otherwise in a batch, and a batch gains nothing there. Other devices draw all
+        people together, and the pictures agree but for rounding.
         """
-        scenes = [_Scene(portrait, landmarks) for portrait, landmarks in wanted]
+        if self.batches is not None:
+            return self.batches.draw(wanted)
+        return [self._drawn(_Scene(portrait, landmarks)) for portrait, landmarks in wanted]
+
+    def _drawn(self, scene: _Scene) -> ImageArray:
         for group in GROUPS:
-            found = [(scene, scene.painting(group)) for scene in scenes]
-            painted = [(scene, painting) for scene, painting in found if painting is not None]
-            residuals = self._decode(group[0].name, [painting for _, painting in painted])
-            for (scene, painting), residual in zip(painted, residuals, strict=True):
+            painting = scene.painting(group)
+            if painting is not None:
+                residual = self._decode(group[0].name, painting)
                 scene.layers.extend(painting.layers(residual))
-        return [scene.draw() for scene in scenes]
+        return scene.draw()
 
     def _ready(self, name: str, decoder: nn.Module) -> nn.Module:
         """A copy of a decoder as this device runs it."""
@@ -205,33 +229,15 @@ class Generator:
     def _on_cpu(self) -> bool:
         return torch.device(self.device).type == "cpu"
 
-    def _decode(self, name: str, paintings: list[Painting]) -> list[Tensor]:
-        """The residual ``[parts, 3, S, S]`` float32 of each painting, on the CPU."""
-        if not paintings:
-            return []
-        shared = self._decoders[name]
-        decoders = [shared if one.decoder is None else one.decoder for one in paintings]
-        counts = [len(painting.group) for painting in paintings]
-        told = [[x.to(self.device, self.dtype) for x in painting.told] for painting in paintings]
-        if self._on_cpu:
-            return [decoder(*one).float() for decoder, one in zip(decoders, told, strict=True)]
-        for one, count in zip(told, counts, strict=True):
-            one[_STYLE] = one[_STYLE].expand(count, -1)
-        residuals: dict[int, Tensor] = {}
-        for decoder in dict.fromkeys(decoders):
-            own = [k for k, its in enumerate(decoders) if its is decoder]
-            together = [torch.cat(tensors) for tensors in zip(*(told[k] for k in own), strict=True)]
-            answer = torch.split(decoder(*together).float().cpu(), [counts[k] for k in own])
-            residuals.update(zip(own, answer, strict=True))
-        return [residuals[k] for k in range(len(paintings))]
+    def _decode(self, name: str, painting: Painting) -> Tensor:
+        """The residual ``[parts, 3, S, S]`` float32 of a painting."""
+        decoder = self._decoders[name] if painting.decoder is None else painting.decoder
+        residual: Tensor = decoder(*(tensor.to(self.dtype) for tensor in painting.told))
+        return residual.float()
 
 
 def _group(name: str) -> tuple[Part, ...]:
     return next(group for group in GROUPS if group[0].name == name)
-
-
-_STYLE = 3
-"""Which of the decoder's arguments is the style: one for all parts of a person."""
 
 
 class _Scene:
@@ -263,13 +269,13 @@ class _Scene:
 
 
 def _in_one_light(seen: list[dict[str, tuple[View, Tensor]]]) -> dict[str, tuple[View, ...]]:
-    """The photos' views by group, all in the light of the first, on the CPU."""
+    """The photos' views by group, all in the light of the first."""
     lit: dict[str, tuple[View, ...]] = {}
     for name, (first, outlines) in seen[0].items():
         views = []
         for view, own in (photo[name] for photo in seen):
             patches = in_the_light_of(first.patches, outlines, view.patches, own)
-            views.append(View(patches, view.points, view.features.cpu(), view.style.cpu()))
+            views.append(replace(view, patches=patches))
         lit[name] = tuple(views)
     return lit
 
@@ -290,6 +296,20 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> Pa
     except RuntimeError as error:
         raise WeightsError(f"generator weights of {name} do not fit: {error}") from error
     return network
+
+
+def _check_device(device: str, *, compiled: bool) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ConfigError(f"torch knows no device {device!r}; use 'cpu' or 'cuda'") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device {device!r}: torch {torch.__version__} finds no CUDA GPU here; use 'cpu', or "
+            "install a torch with CUDA on a machine that has one"
+        )
+    if kind == "cpu" and compiled:
+        raise ConfigError("only drawing on a GPU is compiled; leave it off for device 'cpu'")
 
 
 def fast_dtype(device: str) -> torch.dtype:

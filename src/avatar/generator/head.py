@@ -30,7 +30,7 @@ _DEPTH = 0.35
 _REACH = 1.6
 """How far the ring lies around the outline, as a factor from its centre."""
 
-_EVERY = 2
+RING_EVERY = 2
 """Each such point of the outline has one in the ring."""
 
 
@@ -49,7 +49,7 @@ class Head:
     @classmethod
     def around(cls, points: FloatArray) -> Head:  # [478, 3]
         """The ring around a face in its photo."""
-        oval = points[list(OVAL[::_EVERY])]
+        oval = points[list(OVAL[::RING_EVERY])]
         centre = oval.mean(0)
         ring = centre + _REACH * (oval - centre)
         eyes = points[[33, 263]]

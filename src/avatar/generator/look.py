@@ -28,8 +28,8 @@ from torch import Tensor
 
 from avatar.types import FloatArray, ImageArray
 
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
-_LUMA = np.array([_RED, _GREEN, _BLUE], np.float32)
+RED, GREEN, BLUE = 0.299, 0.587, 0.114
+_LUMA = np.array([RED, GREEN, BLUE], np.float32)
 
 _COARSE = 60.0
 """Inter-ocular distance, in pixels, at which colours are measured: grain is averaged away."""
@@ -47,10 +47,10 @@ _FINE = 2.0
 _CRISP = 12.0
 """Levels of fine detail (99 % of the face) of a picture that is as crisp as the paint can be."""
 
-_MOST_DETAIL = 24.0 / 127.5
+MOST_DETAIL = 24.0 / 127.5
 """What crisping may add or take away: no halos."""
 
-_APART = 3
+APART = 3
 """Pixels of the paint between the rows that crisping compares."""
 
 _WINDOW, _STEP = 40, 20
@@ -130,14 +130,14 @@ class Look:
         out = torch.empty_like(painted)
         green = kept.clone()
         for channel, share, (a, b, c), reach in zip(
-            (0, 2), (_RED, _BLUE), self.curve, self.reach, strict=True
+            (0, 2), (RED, BLUE), self.curve, self.reach, strict=True
         ):
             curve = (known * c).add_(b).mul_(known).add_(a)
             chroma = painted[:, channel, None] - kept
             most = (residual[:, channel, None] - brought).abs_().add_(brought.abs())
             chroma -= _beyond(chroma - curve, -reach, reach, most)
             torch.add(kept, chroma, out=out[:, channel, None])
-            green.add_(chroma, alpha=-share / _GREEN)
+            green.add_(chroma, alpha=-share / GREEN)
         out[:, 1, None] = green
         return out.sub_(warped)
 
@@ -149,20 +149,20 @@ class Look:
         """
         luma = _luma(painted[None].contiguous())[0, 0]
         detail = torch.zeros_like(luma)
-        rows = luma[_APART:-_APART]
-        crisp = torch.sub(2.0 * rows, luma[: -2 * _APART]).sub_(luma[2 * _APART :])
-        crisp.mul_(self.crispness / 3.0).clamp_(-_MOST_DETAIL, _MOST_DETAIL)
+        rows = luma[APART:-APART]
+        crisp = torch.sub(2.0 * rows, luma[: -2 * APART]).sub_(luma[2 * APART :])
+        crisp.mul_(self.crispness / 3.0).clamp_(-MOST_DETAIL, MOST_DETAIL)
         if self.grain is not None:
             height, width = crisp.shape
             # Less of it in the dark, where neither film nor paint shows any.
             crisp.addcmul_(rows.add(1.0).clamp_(max=1.0), self.grain[:height, :width])
-        detail[_APART:-_APART] = crisp
+        detail[APART:-APART] = crisp
         return detail
 
 
 def _luma(colours: Tensor) -> Tensor:  # [n, 3, S, S] -> [n, 1, S, S]
     red, green, blue = (colours[:, k, None] for k in range(3))
-    return (red * _RED).add_(green, alpha=_GREEN).add_(blue, alpha=_BLUE)
+    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
 
 
 def _beyond(value: Tensor, low: float, high: float, most: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ from avatar.generator.portrait import Portrait
 from avatar.generator.views import blend
 from avatar.ops import Layer, warp
 
-_OPENING_EDGE = 8.0
+OPENING_EDGE = 8.0
 """Steepness of the edge inside which the photo's own pixels are given up."""
 
-_SOME_MORE = 7
+SOME_MORE = 7
 """Pixels of a patch around the lips beyond which the edge is not seen."""
 
 
@@ -116,7 +116,7 @@ class Painting:
             return None
         inside = self.told[1][k : k + 1, part.outlines.index(part.opening), None]
         edge = torch.nn.functional.interpolate(
-            inside * _OPENING_EDGE, scale_factor=2.0, mode="bilinear"
+            inside * OPENING_EDGE, scale_factor=2.0, mode="bilinear"
         )
         return edge.clamp_(0.0, 1.0)[0]
 
@@ -126,8 +126,8 @@ class Painting:
         assert part.opening is not None
         lips = self.told[2][k].view(-1, 2)[[part.points.index(point) for point in part.opening]]
         low, high = (((end + 1.0) * (part.size / 2)).int() for end in torch.aminmax(lips, dim=0))
-        left, top = (low - _SOME_MORE).clamp_min(0).tolist()
-        right, bottom = (high + _SOME_MORE).clamp_min(2 * _SOME_MORE).tolist()
+        left, top = (low - SOME_MORE).clamp_min(0).tolist()
+        right, bottom = (high + SOME_MORE).clamp_min(2 * SOME_MORE).tolist()
         return slice(None), slice(top, bottom), slice(left, right)
 
 

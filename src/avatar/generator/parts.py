@@ -96,11 +96,15 @@ class Placement:
 
     @classmethod
     def of(cls, part: Part, landmarks: Tensor) -> Placement:  # [B, 478, 2] pixels
+        return cls.at(part, landmarks, landmarks[:, part.anchor].mean(1))
+
+    @classmethod
+    def at(cls, part: Part, landmarks: Tensor, anchor: Tensor) -> Placement:  # [B, 2] pixels
+        """Of the part whose anchor lies there."""
         across = (landmarks[:, 263] - landmarks[:, 33]) * part.extent
         down = torch.stack([-across[:, 1], across[:, 0]], -1)
         right = -across if part.mirrored else across
         u, v = part.anchor_at
-        anchor = landmarks[:, part.anchor].mean(1)
         return cls(anchor - u * right - v * down, right, down)
 
     def grid(self, nodes: int = 2) -> Tensor:  # [B, 2, nodes, nodes]

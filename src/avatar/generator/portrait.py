@@ -159,11 +159,11 @@ class Portrait:
         nothing to see beyond.
         """
         moved = self.hold[0] * flow
-        moved *= torch.where(moved < 0.0, self._rims[0], self._rims[1])
+        moved *= torch.where(moved < 0.0, self.rims[0], self.rims[1])
         return moved.add_(self.nodes[0])
 
     @cached_property
-    def _rims(self) -> Tensor:
+    def rims(self) -> Tensor:
         """``[2, 2, rows, columns]``: share of what points towards the picture's low and high
         edges, of x and of y.
         """

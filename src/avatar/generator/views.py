@@ -21,13 +21,13 @@ from avatar.generator.parts import Part, Placement, share
 from avatar.generator.warping import landmark_flow_over_grid
 from avatar.ops import warp
 
-_SHARPNESS = 0.005
+SHARPNESS = 0.005
 """Difference of distances, in inter-ocular distances, that makes a photo e times less wanted."""
 
-_PREFERRED = {"mouth": 0.004, "eye": 0.03}
+PREFERRED = {"mouth": 0.004, "eye": 0.03}
 """By how much nearer another photo must be than the first."""
 
-_NEAR, _FAR = 0.03, 0.07
+NEAR, FAR = 0.03, 0.07
 """Distance, in inter-ocular distances, up to which another photo may replace the first wholly, and
 from which not at all.
 """
@@ -35,10 +35,10 @@ from which not at all.
 _POSE_COUNTS, _OPENING_COUNTS = 0.3, 0.3
 """How much the place of a part in its square, and its height and width, count beside its shape."""
 
-_LEAST = 0.03
+LEAST = 0.03
 """Weights below this are none."""
 
-_FLOW_NODES = 32
+FLOW_NODES = 32
 _GAINS = (0.6, 1.6)
 """How much a photo may be darkened or lightened to fit the first."""
 
@@ -108,31 +108,38 @@ def weigh(
     rows = []
     for k, part in enumerate(group):
         shapes = torch.stack([wanted[k], *[view.points[k] for view in views]]) * part.extent
-        apart = _apart(part, shapes)
-        near = ((_FAR - apart) / (_FAR - _NEAR)).clamp(0.0, 1.0)
+        distances = apart(shapes[:, part.likeness], len(part.outlines[0]))
+        near = ((FAR - distances) / (FAR - NEAR)).clamp(0.0, 1.0)
         near = near * near * (3.0 - 2.0 * near)
-        apart[0] -= _PREFERRED[part.name]
-        weights = torch.softmax(-apart / _SHARPNESS, 0)
-        weights[1:] = torch.relu(weights[1:] * near[1:] - _LEAST) / (1.0 - _LEAST)
+        distances[0] -= PREFERRED[part.name]
+        weights = torch.softmax(-distances / SHARPNESS, 0)
+        weights[1:] = torch.relu(weights[1:] * near[1:] - LEAST) / (1.0 - LEAST)
         weights[0] = 1.0 - weights[1:].sum()
         rows.append(weights)
     return torch.stack(rows)
 
 
-def _apart(part: Part, shapes: Tensor) -> Tensor:  # [1 + views, 478, 2] -> [views]
+def apart(
+    points: Tensor,  # [..., 1 + views, n, 2] in inter-ocular distances
+    ring: int,
+) -> Tensor:  # [..., views]
     """How unlike the first shape each other is, in inter-ocular distances.
 
     What is shown depends on the shape, less on where it lies in the square, which is the pose.
+
+    Args:
+        ring: how many of the points, from the first on, are the outline whose sides are compared.
     """
-    points = shapes[:, part.likeness]
-    middles = points.mean(1, keepdim=True)
-    shape = torch.linalg.vector_norm((points - middles)[1:] - (points - middles)[0], dim=-1).mean(1)
-    pose = torch.linalg.vector_norm((middles[1:] - middles[0])[:, 0], dim=-1)
-    ring = points[:, : len(part.outlines[0])]
-    sides = ring.amax(1) - ring.amin(1)
-    opening = (sides[1:] - sides[0]).abs().sum(1)
-    apart: Tensor = shape + _POSE_COUNTS * pose + _OPENING_COUNTS * opening
-    return apart
+    middles = points.mean(-2, keepdim=True)
+    around = points - middles
+    others = around[..., 1:, :, :] - around[..., :1, :, :]
+    shape = torch.linalg.vector_norm(others, dim=-1).mean(-1)
+    moved = (middles[..., 1:, :, :] - middles[..., :1, :, :])[..., 0, :]
+    pose = torch.linalg.vector_norm(moved, dim=-1)
+    sides = points[..., :ring, :].amax(-2) - points[..., :ring, :].amin(-2)
+    opening = (sides[..., 1:, :] - sides[..., :1, :]).abs().sum(-1)
+    distances: Tensor = shape + _POSE_COUNTS * pose + _OPENING_COUNTS * opening
+    return distances
 
 
 def blend(
@@ -171,7 +178,7 @@ def blend(
 
 def _warped(part: Part, view: View, k: int, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """One part of a photo, and its features, brought to the landmarks ``wanted``."""
-    line = torch.linspace(-1.0, 1.0, _FLOW_NODES)
+    line = torch.linspace(-1.0, 1.0, FLOW_NODES)
     unit = torch.tensor([1.0 / part.extent])
     flow = landmark_flow_over_grid(line, line, wanted, view.points[k : k + 1], unit)
     flow[0] += line

@@ -120,7 +120,7 @@ def landmark_flow(
         left_over = left_over - spread(points, points[:, steady], carried, sigma=sigma, floor=floor)
     flow = flow + spread(
         nodes, points[:, fine], left_over[:, fine],
-        weights=_weights(target, unit), sigma=SIGMAS[2], floor=FLOORS[2],
+        weights=landmark_weights(target, unit), sigma=SIGMAS[2], floor=FLOORS[2],
     )  # fmt: skip
     return flow * scale
 
@@ -153,13 +153,15 @@ def landmark_flow_over_grid(
         left_over = left_over - spread(points, near, carried, sigma=sigma, floor=floor)
     flow += spread_over_grid(
         x, y, points[0, fine], left_over[0, fine],
-        weights=_weights(target, unit)[0], sigma=SIGMAS[2], floor=FLOORS[2],
+        weights=landmark_weights(target, unit)[0], sigma=SIGMAS[2], floor=FLOORS[2],
     )  # fmt: skip
     return flow * scale
 
 
-def _weights(target: Tensor, unit: Tensor) -> Tensor:  # [B, FINE]
-    """1, but for the irises the openness of their eye."""
+def landmark_weights(target: Tensor, unit: Tensor) -> Tensor:  # [B, FINE]
+    """How much each of the last ``FINE`` points counts: 1, but for the irises the openness of their
+    eye.
+    """
     right = distance(target[:, 159], target[:, 145])
     left = distance(target[:, 386], target[:, 374])
     openness = (torch.stack([right, left], 1) / (_OPEN_EYE * unit.view(-1, 1))).clamp(max=1.0)
