@@ -19,6 +19,7 @@ from avatar.errors import ConfigError, InputError, WeightsError
 from avatar.generator.batched import Batches
 from avatar.generator.chained import ChainedDecoder
 from avatar.generator.deltas import Deltas
+from avatar.generator.lids import CLOSINGS, closed_by, closing_eyes
 from avatar.generator.networks import Decoder, PartConfig, PartGenerator, channels_last
 from avatar.generator.packed import packed
 from avatar.generator.painting import Painting, cut, describe_all
@@ -30,8 +31,14 @@ from avatar.ops import Layer, compose, native_status
 from avatar.types import Face, FloatArray, ImageArray
 from avatar.weights import load_weights
 
-GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), (RIGHT_EYE_PART, LEFT_EYE_PART))
+EYES = (RIGHT_EYE_PART, LEFT_EYE_PART)
+GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), EYES)
 """Parts painted together by one network."""
+
+_MOST_SHOWING = 0.47
+"""Share of an eye that may show through painted lids. The decoder learned from films of faces a few
+hundred pixels high; over large, sharp, drawn or bespectacled eyes it often lays too little.
+"""
 
 
 class Generator:
@@ -123,7 +130,39 @@ class Generator:
             features={name: view.features for name, (view, _) in first.items()},
             views=_in_one_light(views) if len(views) > 1 else None,
         )  # fmt: skip
+        portrait = self._with_lids(portrait, {name: view for name, (view, _) in first.items()})
         return portrait if deltas is None else self._personal(portrait, deltas)
+
+    def _with_lids(self, portrait: Portrait, first: dict[str, View]) -> Portrait:
+        """The portrait with lids made from its photo, if the decoder has none for such eyes."""
+        points = portrait.points
+        near = (points + 0.5) * portrait.near_scale - 0.5
+        if self._closes(portrait, closing_eyes(portrait.near, near, 1.0)):
+            return portrait
+        views = {name: portrait.views.get(name, (view,)) for name, view in first.items()}
+        for share in CLOSINGS:
+            for name, view in first.items():
+                made = view.out_of_reach()
+                if name == EYES[0].name:
+                    closed = closed_by(points, share)
+                    there = [Placement.of(part, points).to_patch(closed) for part in EYES]
+                    patches = closing_eyes(portrait.near, near, share)
+                    made = replace(made, patches=patches, points=torch.cat(there))
+                views[name] += (made,)
+        return replace(portrait, views=views)
+
+    def _closes(self, portrait: Portrait, lids: Tensor) -> bool:
+        """Whether the decoder closes these eyes: how much of them shows, beside ``lids``."""
+        closed = portrait.landmarks.points.copy()
+        closed[:, :2] = closed_by(portrait.points, 1.0)[0].numpy()
+        painting = _Scene(portrait, closed).painting(EYES)
+        if painting is None:
+            return True
+        warped = painting.told[0]
+        painted = self._decode(EYES[0].name, painting) * painting.shares.view(-1, 1, 1, 1) + warped
+        eye = warped - lids
+        showing = ((painted - lids) * eye).sum() / eye.square().sum().clamp_min(1e-6)
+        return float(showing) < _MOST_SHOWING
 
     def _personal(self, portrait: Portrait, deltas: Deltas) -> Portrait:
         """The portrait with the person's own decoders."""

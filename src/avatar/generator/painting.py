@@ -56,7 +56,11 @@ class Painting:
         source = portrait.points
         views = portrait.views.get(name, ())
         shares = torch.cat([share(part, target, source) for part in group])
-        if not views and not shares.any():
+        closing = bool(shares.any())
+        # What was made of the photo shows nothing new of eyes that stay open, nor of a mouth.
+        if all(view.made for view in views[1:]) and not (closing and group[0].lids):
+            views = ()
+        if not views and not closing:
             return None
         placements = [Placement.of(part, target) for part in group]
         sources = [_in_photo(p.grid(size // 6), portrait, positions) for p in placements]

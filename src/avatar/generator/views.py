@@ -10,7 +10,7 @@ invent the inside of a mouth, would put its teeth over the person's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ LEAST = 0.03
 """Weights below this are none."""
 
 FLOW_NODES = 32
+_OUT_OF_REACH = 100.0
 _GAINS = (0.6, 1.6)
 """How much a photo may be darkened or lightened to fit the first."""
 
@@ -51,12 +52,18 @@ class View:
         patches: ``[parts, 3, S, S]`` in [-1, 1], in the light of the first photo.
         points: ``[parts, 478, 2]`` landmarks in patch coordinates.
         features, style: of the embedder, ``[parts, …]``.
+        made: from the first photo (``lids``), not taken.
     """
 
     patches: Tensor
     points: Tensor
     features: Tensor
     style: Tensor
+    made: bool = False
+
+    def out_of_reach(self) -> View:
+        """A view that is like nothing and never counts."""
+        return replace(self, points=self.points + _OUT_OF_REACH, made=True)
 
 
 @dataclass(frozen=True, eq=False)
