@@ -109,7 +109,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(channels: int, layout: 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_too_large_for_the_caches_is_the_same(dtype: torch.dtype) -> None:
-    side = 145 if dtype == torch.float32 else 210  # more than 10 MB, its halves less
+    side = 145 if dtype == torch.float32 else 210  # more than 6 MB, its halves less
     x = laid(torch.randn(1, 128, side, side).to(dtype), "channels_last")
     scale, shift = torch.randn(1, 128), torch.randn(1, 128)
     y = adain(x, scale, shift, residual=x, negative_slope=0.2)

@@ -174,7 +174,7 @@ def test_what_is_too_large_for_the_caches_is_the_same(dtype: torch.dtype) -> Non
     generator = torch.Generator().manual_seed(3)
     image = laid(image_of((1, 64, 50, 60), dtype, generator), "channels_last")
     grid = torch.rand(1, 2, 7, 9, generator=generator) * 60 - 5
-    size = (210, 207) if dtype == torch.float32 else (300, 303)  # more than 10 MB, its halves less
+    size = (210, 207) if dtype == torch.float32 else (300, 303)  # more than 6 MB, its halves less
     y = warp(image, grid, size, padding="zeros")
     for part in (slice(0, 32), slice(32, 64)):
         half = laid(image[:, part], "channels_last")
