@@ -93,7 +93,7 @@ def at_once() -> Any | None:
 @functools.cache
 def _acquainted() -> Any | None:
     """The CPU module once it has been told of torch, and what in it watches operations."""
-    module = cpu_kernels()
+    module, _ = _load("avatar._native")  # the long way warns, if it is missed
     try:
         observers = [
             torch._C._len_torch_dispatch_stack,
