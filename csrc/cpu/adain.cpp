@@ -12,6 +12,7 @@
 
 #include "moments.h"
 #include "ops.h"
+#include "streaming.h"
 #include "vector.h"
 
 namespace avatar::AVATAR_ISA {
@@ -90,6 +91,13 @@ template <class T, int blocks, bool partial> struct Band {
         store_two(to + i * kLanes, {value[i], value[i + 1]});
     }
   }
+
+  // `to` is aligned.
+  inline void stream(T *to) const {
+    if constexpr (blocks > 1)
+      for (int i = 0; i < blocks; i += 2)
+        stream_two(to + i * kLanes, {value[i], value[i + 1]});
+  }
 };
 
 // Channels-last, up to kMostChannels channels of one image. Its pixels are cut into slices, in a
@@ -107,6 +115,7 @@ public:
   Columns(const Adain &a, int64_t batch, int64_t first, int64_t channels)
       : a(a), s(source<T>(a, batch, first)), channels(channels),
         bands((channels + Bands::kChannels - 1) / Bands::kChannels),
+        streamed(blocks > 1 && streams<T>(a.y, a.shape)),
         scale(a.scale + batch * a.shape.channels + first),
         shift(a.shift + batch * a.shape.channels + first) {}
 
@@ -162,12 +171,15 @@ public:
         else
           write<false>(place(chunk), band);
       }
+    if (streamed)
+      end_streaming();
   }
 
 private:
   const Adain &a;
   const Source<T> s;
   const int64_t channels, bands;
+  const bool streamed;
   const float *scale, *shift;
   vfloat origin[kMostVectors], gain[kMostVectors], offset[kMostVectors];
 
@@ -256,7 +268,10 @@ private:
       }
       for (int i = 0; i < blocks; ++i)
         here.value[i] = leaky(here.value[i], slope);
-      here.store(y, channels);
+      if (streamed)
+        here.stream(y);
+      else
+        here.store(y, channels);
     }
   }
 };

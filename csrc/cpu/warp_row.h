@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ops.h"
+#include "streaming.h"
 #include "vector.h"
 
 namespace avatar::AVATAR_ISA {
@@ -76,6 +77,7 @@ inline Axis axis(vfloat given, int64_t size, bool border) {
 struct Corners {
   vint offset[4][kVectors];
   vfloat weight[4][kVectors];
+  vint inside[kVectors]; // wholly outside is zero whatever the image holds (0 * NaN would be NaN)
 
   void set(int v, const Axis &x, const Axis &y, const View &image) {
     const int32_t row = int32_t(image.row), column = int32_t(image.column);
@@ -85,11 +87,7 @@ struct Corners {
     offset[2][v] = bottom + left, offset[3][v] = bottom + right;
     weight[0][v] = y.low_weight * x.low_weight, weight[1][v] = y.low_weight * x.high_weight;
     weight[2][v] = y.high_weight * x.low_weight, weight[3][v] = y.high_weight * x.high_weight;
-  }
-
-  // Wholly outside is zero whatever the image holds (0 * NaN would be NaN).
-  vint inside(int v) const {
-    return (weight[0][v] + weight[1][v] + weight[2][v] + weight[3][v]) != 0.0f;
+    inside[v] = (weight[0][v] + weight[1][v] + weight[2][v] + weight[3][v]) != 0.0f;
   }
 };
 
@@ -100,7 +98,9 @@ public:
         out(static_cast<T *>(a.y.data) + batch * a.y.batch + h * a.y.row),
         step(node_step(a.grid_width, a.width)),
         words(sizeof(T) == 1 && a.channels_last && a.image_shape.channels >= 2 &&
-              a.image_shape.channels <= 4 && a.y.column <= 4 && image_bytes() >= 4) {
+              a.image_shape.channels <= 4 && a.y.column <= 4 && image_bytes() >= 4),
+        streamed(
+            streams<T>(a.y, {a.image_shape.batch, a.image_shape.channels, a.height, a.width})) {
     const float down = node_step(a.grid_height, a.height);
     const int64_t low = node_at(h, a.grid_height, down);
     const int64_t high = low + 1 < a.grid_height ? low + 1 : low;
@@ -125,9 +125,13 @@ public:
         by_word(count, to);
       else if (!a.channels_last || a.image_shape.channels < kLanes)
         by_channel(count, to);
+      else if (streamed)
+        by_pixel<true>(count, to);
       else
-        by_pixel(count, to);
+        by_pixel<false>(count, to);
     }
+    if (streamed)
+      end_streaming();
   }
 
 private:
@@ -135,7 +139,7 @@ private:
   const T *image;
   T *out;
   float step;
-  bool words;
+  bool words, streamed;
   NodeRow rows[2];
   Corners corners;
 
@@ -161,7 +165,10 @@ private:
       const vint low = within(whole, int32_t(a.grid_width - 1));
       const vfloat fraction = at - __builtin_convertvector(low, vfloat);
       const vint left = within(low - int32_t(node), span - 1);
-      const vfloat x = between(nodes[0], left, fraction), y = between(nodes[1], left, fraction);
+      // Where every pixel has a node they only have to be loaded.
+      const bool dense = a.grid_width == a.width;
+      const vfloat x = dense ? load(nodes[0] + v * kLanes) : between(nodes[0], left, fraction);
+      const vfloat y = dense ? load(nodes[1] + v * kLanes) : between(nodes[1], left, fraction);
       corners.set(v, axis(x, a.image_shape.width, a.border),
                   axis(y, a.image_shape.height, a.border), a.image);
     }
@@ -169,8 +176,6 @@ private:
 
   // Between the nodes left and left + 1.
   vfloat between(const float *nodes, vint left, vfloat fraction) const {
-    if (a.grid_width == a.width)
-      return gather(nodes, left);
     if (step > kShuffleStep)
       return (1.0f - fraction) * gather(nodes, left) + fraction * gather(nodes + 1, left);
     const float *base = nodes + left[0];
@@ -182,11 +187,11 @@ private:
   void by_word(int count, T *to) const;
 
   // One or two vectors of channels after the other; the last are moved back to be full.
-  void by_pixel(int count, T *to) const {
+  template <bool streamed> void by_pixel(int count, T *to) const {
     const int64_t channels = a.image_shape.channels, step = a.y.column;
     for (int i = 0; i < count; ++i, to += step) {
       const int v = i / kLanes, lane = i % kLanes;
-      if (!corners.inside(v)[lane]) {
+      if (!corners.inside[v][lane]) {
         std::memset(to, 0, sizeof(T) * channels);
         continue;
       }
@@ -212,7 +217,10 @@ private:
           sum.first += here.first * weight[k];
           sum.second += here.second * weight[k];
         }
-        store_two(to + c, sum);
+        if constexpr (streamed)
+          stream_two(to + c, sum);
+        else
+          store_two(to + c, sum);
       }
     }
   }
@@ -221,7 +229,7 @@ private:
   void by_channel(int count, T *to) const {
     for (int v = 0; v * kLanes < count; ++v) {
       const int some = count - v * kLanes < kLanes ? count - v * kLanes : kLanes;
-      const vint inside = corners.inside(v);
+      const vint inside = corners.inside[v];
       for (int64_t channel = 0; channel < a.image_shape.channels; ++channel) {
         const T *plane = image + channel * a.image.channel;
         vfloat value = {};
@@ -252,7 +260,7 @@ template <> void Row<uint8_t>::by_word(int count, uint8_t *to) const {
         values[c] += __builtin_convertvector(bit_cast<vint>(pixels >> (8 * c) & 0xff), vfloat) *
                      corners.weight[k][v];
     }
-    const vint inside = corners.inside(v);
+    const vint inside = corners.inside[v];
     vuint words = {};
     for (int c = 0; c < 4; ++c)
       words |= to_bytes(inside ? values[c] : vfloat{}) << (8 * c);

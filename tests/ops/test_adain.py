@@ -107,6 +107,18 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(channels: int, layout: 
     assert torch.equal(alone, adain(x, scale, shift, negative_slope=0.2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_too_large_for_the_caches_is_the_same(dtype: torch.dtype) -> None:
+    side = 145 if dtype == torch.float32 else 210  # more than 6 MB, its halves less
+    x = laid(torch.randn(1, 128, side, side).to(dtype), "channels_last")
+    scale, shift = torch.randn(1, 128), torch.randn(1, 128)
+    y = adain(x, scale, shift, residual=x, negative_slope=0.2)
+    for part in (slice(0, 64), slice(64, 128)):
+        half = laid(x[:, part], "channels_last")
+        styles = (t[:, part].contiguous() for t in (scale, shift))
+        assert torch.equal(y[:, part], adain(half, *styles, residual=half, negative_slope=0.2))
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 def test_each_image_of_a_batch_is_as_if_alone(layout: str) -> None:
     x = laid(torch.randn(3, 32, 9, 9), layout)

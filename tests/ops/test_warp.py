@@ -169,6 +169,18 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: torch.dtype) -> 
     assert torch.equal(alone, warp(image, grid, (33, 71)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_too_large_for_the_caches_is_the_same(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    image = laid(image_of((1, 64, 50, 60), dtype, generator), "channels_last")
+    grid = torch.rand(1, 2, 7, 9, generator=generator) * 60 - 5
+    size = (210, 207) if dtype == torch.float32 else (300, 303)  # more than 6 MB, its halves less
+    y = warp(image, grid, size, padding="zeros")
+    for part in (slice(0, 32), slice(32, 64)):
+        half = laid(image[:, part], "channels_last")
+        assert torch.equal(y[:, part], warp(half, grid, size, padding="zeros"))
+
+
 @pytest.mark.parametrize("padding", ["border", "zeros"])
 @pytest.mark.parametrize("size", [(5, 6), (3, 4), (1, 1)])
 def test_the_gradient_is_right(padding: str, size: tuple[int, int]) -> None:

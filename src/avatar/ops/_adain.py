@@ -42,7 +42,13 @@ def adain(
         residual = None if residual is None else residual.to(x.dtype)
         y = _Adain.apply(x, scale, shift, residual, negative_slope, eps)  # type: ignore[no-untyped-call]
         return cast(Tensor, y)
-    return cast(Tensor, _forward(x, scale, shift, residual, negative_slope, eps))
+    module = _native.at_once()
+    y = module and module.adain_at_once(
+        x, scale, shift, residual, negative_slope, eps, torch.get_num_threads()
+    )
+    if y is None:
+        y = _forward(x, scale, shift, residual, negative_slope, eps)
+    return cast(Tensor, y)
 
 
 def adain_reference(

@@ -80,6 +80,35 @@ def cpu_kernels() -> Any | None:  # a pybind11 module has no types
     return module
 
 
+def at_once() -> Any | None:
+    """The CPU module if an operation may be called past torch's dispatcher, or None.
+
+    Its ``adain_at_once`` and ``warp_at_once`` take tensors and return one, or None where the
+    operation is to go the long way: through ``torch.ops``, which takes a few microseconds and lets
+    everything of torch see it.
+    """
+    return None if torch.compiler.is_compiling() else _acquainted()
+
+
+@functools.cache
+def _acquainted() -> Any | None:
+    """The CPU module once it has been told of torch, and what in it watches operations."""
+    module, _ = _load("avatar._native")  # the long way warns, if it is missed
+    try:
+        observers = [
+            torch._C._len_torch_dispatch_stack,
+            torch._C._is_torch_function_mode_enabled,
+            torch._C._functorch.peek_interpreter_stack,
+            torch._C._get_tracing_state,
+            torch._C._autograd._profiler_enabled,
+        ]
+    except AttributeError:  # these are torch's own affair: another version may lack them
+        return None
+    if module is not None:
+        module.meet(torch, observers)
+    return module
+
+
 def kernels_for(tensor: Tensor, *, bytes_too: bool = False) -> Any | None:
     """The module whose kernels take ``tensor``, or None: then the reference runs.
 

@@ -34,6 +34,15 @@ def warp(
     Raises:
         InputError: a shape, dtype or device does not fit, or the padding is unknown.
     """
+    if padding in _PADDINGS and not (
+        torch.is_grad_enabled() and (image.requires_grad or grid.requires_grad)
+    ):
+        module = _native.at_once()
+        y = module and module.warp_at_once(
+            image, grid, size, padding == "border", torch.get_num_threads()
+        )
+        if y is not None:
+            return cast(Tensor, y)
     shape, nodes = image.shape, grid.shape
     height, width = (nodes[2:] if len(nodes) == 4 else (0, 0)) if size is None else size
     # In one breath where all is well: it is a good part of what a small call costs.
