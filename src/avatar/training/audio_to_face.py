@@ -43,7 +43,7 @@ DATA = [
     {"name": "GRID audiovisual sentence corpus", "licence": "CC BY 4.0"},
     {"name": "FACEGOOD-Audio2Face recordings", "licence": "MIT"},
     {"name": "speech made with hibari-tts 0.2.1", "licence": "Apache-2.0"},
-    {"name": "speech made with flite 2.2 (slt, rms, awb, kal16)", "licence": "BSD-like"},
+    {"name": "speech made with flite 2.2 (slt, awb, kal16)", "licence": "BSD-like"},
     {"name": "speech made with espeak-ng through espeakng-loader 0.2.4", "licence": "GPL-3.0 tool"},
     {"name": "random music played by FluidSynth with FluidR3_GM", "licence": "MIT soundfont"},
 ]
