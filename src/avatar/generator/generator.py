@@ -269,10 +269,13 @@ class Generator:
         return torch.device(self.device).type == "cpu"
 
     def _decode(self, name: str, painting: Painting) -> Tensor:
-        """The residual ``[parts, 3, S, S]`` float32 of a painting."""
+        """The residual ``[parts, 3, S, S]`` float32 of a painting; zero where it has no share."""
+        if not painting.shares.any():
+            return torch.zeros_like(painting.told[0])
         decoder = self._decoders[name] if painting.decoder is None else painting.decoder
-        residual: Tensor = decoder(*(tensor.to(self.dtype) for tensor in painting.told))
-        return residual.float()
+        told = (tensor.to(self.device, self.dtype) for tensor in painting.told)
+        residual: Tensor = decoder(*told)
+        return residual.float().cpu()
 
 
 def _group(name: str) -> tuple[Part, ...]:

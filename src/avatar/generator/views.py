@@ -38,6 +38,9 @@ _POSE_COUNTS, _OPENING_COUNTS = 0.3, 0.3
 LEAST = 0.03
 """Weights below this are none."""
 
+_UNPAINTED = 0.1
+"""Weight of the first photo up to which nothing of it is painted over, which spares the decoder."""
+
 FLOW_NODES = 32
 _OUT_OF_REACH = 100.0
 _GAINS = (0.6, 1.6)
@@ -149,6 +152,11 @@ def apart(
     return distances
 
 
+def paint_share(first: Tensor) -> Tensor:
+    """How much of the paint is laid on, by the weight of the first photo."""
+    return ((first - _UNPAINTED) / (1.0 - _UNPAINTED)).clamp(min=0.0)
+
+
 def blend(
     group: tuple[Part, ...],
     views: tuple[View, ...],
@@ -168,7 +176,7 @@ def blend(
         return None
     warped, features = (tensor * weights[:, :1, None, None] for tensor in own)
     style = torch.einsum("pv,vps->ps", weights, torch.stack([view.style for view in views]))
-    shares = weights[:, 0].clone()
+    shares = paint_share(weights[:, 0])
     for k, part in enumerate(group):
         shares[k] *= float(share(part, wanted[k : k + 1], views[0].points[k : k + 1]))
         for v in range(1, len(views)):

@@ -17,7 +17,16 @@ from avatar.generator.batched.people import Held
 from avatar.generator.networks import paint_window
 from avatar.generator.painting import OPENING_EDGE, SOME_MORE
 from avatar.generator.parts import Part, Placement, share
-from avatar.generator.views import FAR, FLOW_NODES, LEAST, NEAR, PREFERRED, SHARPNESS, apart
+from avatar.generator.views import (
+    FAR,
+    FLOW_NODES,
+    LEAST,
+    NEAR,
+    PREFERRED,
+    SHARPNESS,
+    apart,
+    paint_share,
+)
 from avatar.ops import signed_distance
 
 
@@ -162,7 +171,7 @@ class Parts(nn.Module):
         )
         shares = torch.stack(
             [
-                weights[:, k, 0] * share(part, wanted[:, k], points[:, 0, k])
+                paint_share(weights[:, k, 0]) * share(part, wanted[:, k], points[:, 0, k])
                 for k, part in enumerate(self._group)
             ], 1,
         )  # fmt: skip
