@@ -43,6 +43,8 @@ _UNPAINTED = 0.1
 
 FLOW_NODES = 32
 _OUT_OF_REACH = 100.0
+"""How far, in halves of the square, the landmarks of what never counts are moved away."""
+
 _GAINS = (0.6, 1.6)
 """How much a photo may be darkened or lightened to fit the first."""
 
