@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 import skimage.data
 import soundfile
+import torch
 from PIL import Image
 
 import avatar
 from avatar.cli import run
+from avatar.errors import ConfigError
 from avatar.media import VideoReader, load_audio, load_image
 
 
@@ -53,6 +55,20 @@ def test_a_photo_and_a_sound_become_a_video(
     assert len(frames) == 10
     assert frames[0][0].shape == (result["height"], result["width"], 3)
     assert load_audio(out).duration_seconds == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+@pytest.mark.parametrize(
+    "words",
+    [["speak", "a.png", "a.wav", "-o", "a.mp4"], ["mimic", "a.png", "a.mp4", "-o", "b.mp4"],
+     ["serve"], ["bench"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_device_that_is_not_there_is_an_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, "--device", "cuda"]) == ConfigError.exit_code
+    assert "finds no CUDA GPU" in capsys.readouterr().err
 
 
 def test_what_was_made_is_said_in_one_line_without_a_progress_bar_in_a_pipe(

@@ -150,7 +150,7 @@ def measure(
     """
     begun = time.perf_counter()
     progress("reading the photo")
-    engine = Engine.default() if device == "cpu" else Engine(device)
+    engine = Engine.on(device)
     person = Avatar.from_image(example_portrait() if photo is None else photo, engine=engine)
     progress("first frame")
     warm = statistics.median(first_frame_seconds(person) for _ in range(5))

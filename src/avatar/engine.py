@@ -144,6 +144,19 @@ class Engine:
         """The engine of this process: the CPU, made once."""
         return _DEFAULT.get()
 
+    @classmethod
+    def on(cls, device: str) -> Engine:
+        """The engine that draws on ``device``: on the CPU that of this process, else a new one.
+
+        Raises:
+            ConfigError: torch has no such device here.
+        """
+        if device == "cpu":
+            return cls.default()
+        engine = cls(device)
+        _ = engine.generator  # what cannot be had is said now
+        return engine
+
     @property
     def detector(self) -> FaceDetector:
         return self._detector.get()

@@ -32,6 +32,7 @@ BACKGROUND = typer.Option(
     metavar="keep|blur|alpha|#RRGGBB|IMAGE",
     help="What is seen behind the person; alpha needs .webm, .mov or FOLDER/.",
 )
+DEVICE = typer.Option(help="That draws: cpu, cuda or cuda:1.")
 JSON = typer.Option("--json", help="Print the result as JSON.")
 
 
@@ -52,17 +53,21 @@ def progress_bar(
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def person_of(photos: list[Path], face: int | None, saved: Path | None, *, beside: str) -> Avatar:
+def person_of(
+    photos: list[Path], face: int | None, saved: Path | None, *, beside: str, device: str = "cpu"
+) -> Avatar:
     """The person in the photos or in the ``.avatar`` file; ``beside`` says what else is needed."""
     from avatar.avatar import Avatar
+    from avatar.engine import Engine
 
     if saved is not None and photos:
         raise ConfigError("give either photos or --avatar, not both")
-    if saved is not None:
-        return Avatar.load(saved)
-    if not photos:
+    if saved is None and not photos:
         raise ConfigError(f"give a photo and {beside}")
-    return Avatar.from_images(photos, face=face)
+    engine = Engine.on(device)
+    if saved is not None:
+        return Avatar.load(saved, engine=engine)
+    return Avatar.from_images(photos, face=face, engine=engine)
 
 
 def save_clip(clip: Clip, output: str, *, begun: float, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatar.cli._common import JSON
+from avatar.cli._common import DEVICE, JSON
 
 if TYPE_CHECKING:
     from avatar.bench import Figures
@@ -19,7 +19,7 @@ def bench(
         Path | None,
         typer.Argument(metavar="[PHOTO]", help="Of the person to draw; an example by default."),
     ] = None,
-    device: Annotated[str, typer.Option(help="That draws: cpu, cuda or cuda:1.")] = "cpu",
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure latency, frames a second and live sessions on this machine, in under a minute."""

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from avatar.cli._common import BACKGROUND, FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
+from avatar.cli._common import (
+    BACKGROUND,
+    DEVICE,
+    FACE,
+    JSON,
+    OUTPUT,
+    SAVED,
+    SIZE,
+    person_of,
+    save_clip,
+)
 
 
 def mimic(
@@ -32,12 +42,13 @@ def mimic(
     background: Annotated[str, BACKGROUND] = "keep",
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[Path | None, SAVED] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a video of the person doing what the face in another video does."""
     photos, driver = inputs[:-1], inputs[-1]
     begun = time.perf_counter()
     needed = "a video: avatar mimic PHOTO DRIVER.mp4 -o OUT.mp4"
-    person = person_of(photos, face, saved, beside=needed)
+    person = person_of(photos, face, saved, beside=needed, device=device)
     clip = person.mimic(driver, audio=audio, fps=fps, size=size, background=background)
     save_clip(clip, output, begun=begun, as_json=as_json)

@@ -19,6 +19,9 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port; 50051 by default.")] = None,
     avatars: Annotated[Path | None, typer.Option(help="Folder of .avatar files.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="That draws: cpu, cuda or cuda:1; cpu by default.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port.")] = None,
     live_link: Annotated[
         str | None,
@@ -47,6 +50,7 @@ def serve(
         "host": host,
         "port": port,
         "avatars": None if avatars is None else str(avatars),
+        "device": device,
         "workers": workers,
         "live_link": live_link,
     }

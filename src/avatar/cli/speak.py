@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from avatar.cli import _style
-from avatar.cli._common import BACKGROUND, FACE, JSON, OUTPUT, SAVED, SIZE, person_of, save_clip
+from avatar.cli._common import (
+    BACKGROUND,
+    DEVICE,
+    FACE,
+    JSON,
+    OUTPUT,
+    SAVED,
+    SIZE,
+    person_of,
+    save_clip,
+)
 
 
 def speak(
@@ -36,6 +46,7 @@ def speak(
     background: Annotated[str, BACKGROUND] = "keep",
     face: Annotated[int | None, FACE] = None,
     saved: Annotated[Path | None, SAVED] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a video of the person saying the sound."""
@@ -51,7 +62,7 @@ def speak(
         offset=offset,
     )
     needed = "a sound file: avatar speak PHOTO AUDIO -o OUT.mp4"
-    person = person_of(photos, face, saved, beside=needed)
+    person = person_of(photos, face, saved, beside=needed, device=device)
     clip = person.speak(audio, fps=fps, size=size, seed=seed, style=style, background=background)
     save_clip(clip, output, begun=begun, as_json=as_json)
 

@@ -30,6 +30,7 @@ class ServerConfig:
         host: address to listen on; other machines reach the server only if it says so.
         port: 0 lets the system choose one.
         workers: processes that share the port.
+        device: that draws: ``cpu``, ``cuda`` or ``cuda:1``; hearing stays on the CPU.
         avatars: folder of ``.avatar`` files; without one they live as long as the server.
         consent_required: CreateAvatar demands attested consent.
         token_file: bearer tokens, one a line after its owner's name; without it all may call.
@@ -64,6 +65,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 50051
     workers: int = 1
+    device: str = "cpu"
     avatars: str | None = None
     consent_required: bool = False
     token_file: str | None = None

@@ -142,7 +142,7 @@ async def staging(
     Raises:
         ConfigError, DependencyError: a setting of ``config`` cannot be met here.
     """
-    models = Engine.default() if engine is None else engine
+    models = await in_thread(Engine.on, config.device) if engine is None else engine
     with contextlib.ExitStack() as stack:
         folder = config.avatars or stack.enter_context(tempfile.TemporaryDirectory())
         scheduler = Scheduler(
