@@ -161,6 +161,7 @@ def test_headers_that_make_no_sense_are_refused(person: Avatar) -> None:
     for wrong in (
         {"format": "1"}, {"format": 0}, {"photos": []}, {"photos": None}, {"consent": {"by": "x"}},
         {"photos": [{"height": 1, "width": 1, "source_sha256": ""}]}, {"models": 3},
+        {"models": "ab"}, {"personal": "x"}, {"photos": [3]}, {"consent": 3},
     ):  # fmt: skip
         with pytest.raises(AvatarFileError, match="damaged"):
             Identity.from_bytes(changed(data, **wrong))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,16 @@ from PIL import Image
 from avatar import Avatar
 from avatar.cli import run
 from avatar.engine import Engine
-from avatar.errors import AudioError, AvatarError, FacePoseError, NoFaceError
+from avatar.errors import (
+    AudioError,
+    AvatarError,
+    ConfigError,
+    FacePoseError,
+    ImageError,
+    InputError,
+    NoFaceError,
+    OutputError,
+)
 from avatar.face import FaceDetector
 from avatar.media import VideoReader
 from avatar.types import Face, ImageArray, Landmarks
@@ -222,6 +232,72 @@ def test_silence_works(speak: Run) -> None:
     assert len(list(VideoReader("out.mp4"))) == 12
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["create", "photo.png", "-o", "photo.png"], "ends in .avatar"),
+        (["create", "photo.png", "-o", "."], "ends in .avatar"),
+        (["create", "photo.png", "-o", "none/x.avatar"], "there is no folder none"),
+        (["personalize", "photo.png", "-o", "none/x.avatar"], "there is no folder none"),
+        (["mimic", "photo.png", "film.mp4", "-o", "none/x.mp4"], "there is no folder none"),
+        (["mimic", "photo.png", "film.mp4", "-o", "x.avi"], "cannot tell the format"),
+        (["speak", "photo.png", "sound.wav", "-o", "x.mp4", "--background", "alpha"], "transpar"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    words: list[str], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """None of the inputs is there to be read."""
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == OutputError.exit_code
+    assert match in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "-7"])
+def test_a_seed_that_is_none(speak: Run, seed: str) -> None:
+    code, said = speak("photo.png", "sound.wav", "--seed", seed)
+    assert code == ConfigError.exit_code
+    assert "seed must not be negative" in said
+
+
+def test_an_avatar_file_among_the_photos_is_told_its_option(speak: Run) -> None:
+    code, said = speak("me.avatar")
+    assert code == ConfigError.exit_code
+    assert "--avatar me.avatar" in said
+
+
+def test_what_drives_no_face(portrait: ImageArray) -> None:
+    person = Avatar.from_image(portrait)
+    points: Any = np.zeros((4, 478, 3), np.float32)
+    for driver in (points, [points, 25], 3):
+        with pytest.raises(InputError, match="cannot be driven by"):
+            person.mimic(driver)
+
+
+def test_one_picture_is_no_list_of_pictures(portrait: ImageArray) -> None:
+    one: Any = portrait
+    with pytest.raises(ImageError, match="needs a list"):
+        Avatar.from_images(one)
+
+
+@pytest.mark.parametrize("name", ["size", "seed", "sample_rate"])
+def test_whole_numbers_are_asked_for(portrait: ImageArray, name: str) -> None:
+    given: Any = {name: 1280.5}
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number"):
+        Avatar.from_image(portrait).session(**given)
+
+
+def test_a_file_opened_as_text_is_told_so(portrait: ImageArray, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("photo.png")
+    with (tmp_path / "x.txt").open() as file:
+        text: Any = file
+        with pytest.raises(ImageError, match="mode 'rb'"):
+            Avatar.from_image(text)
+        with pytest.raises(InputError, match="mode 'rb'"):
+            Avatar.from_image(portrait).speak(text)
+
+
 _LONG = """
 import resource, sys
 from avatar import Avatar
@@ -256,6 +332,7 @@ def test_ten_minutes_need_no_more_memory_than_one(portrait: ImageArray, tmp_path
         ("--emotion", "joy=5", "joy"),
         ("--intensity", "-1", "intensity"),
         ("--gaze", "up", "gaze"),
+        ("--gaze", "80,0", "-40 to 40 degrees"),
         ("--gain", "jawOpn=1", "jawOpen"),
     ],
 )

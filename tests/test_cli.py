@@ -22,7 +22,7 @@ from PIL import Image
 
 import avatar
 from avatar.cli import run
-from avatar.errors import ConfigError
+from avatar.errors import ConfigError, OutputError
 from avatar.media import VideoReader, load_audio, load_image
 
 
@@ -176,7 +176,9 @@ def test_the_version_is_that_of_the_package(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "kill"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["ctrl-c", "kill", "hang-up"],
 )
 def test_a_stop_in_the_middle_leaves_no_file(
     inputs: Path, tmp_path: Path, number: signal.Signals, code: int, interruptible: Any
@@ -194,11 +196,31 @@ def test_a_stop_in_the_middle_leaves_no_file(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
+        process.send_signal(number)  # the impatient do so twice
         _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert "error: interrupted" in said
     assert "Traceback" not in said
     assert list(folder.iterdir()) == []
+
+
+def test_a_result_that_cannot_be_printed_is_an_error(inputs: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "avatar", "motion", str(inputs / "sound.wav"), "--json"]
+    command += ["-o", str(tmp_path / "m.npz"), "--no-landmarks"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == OutputError.exit_code
+    assert done.stderr.startswith("error: the result could not be printed")
+    assert (tmp_path / "m.npz").exists()
+
+
+def test_a_terminal_without_the_signs_gets_others(inputs: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "avatar", "speak", str(inputs / "photo.png")]
+    command += [str(inputs / "sound.wav"), "-o", str(tmp_path / "o.mp4"), "--size", "64"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=ascii_only, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "64?64" in done.stdout
 
 
 def test_pipes_do_as_well_as_files(inputs: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -216,6 +219,43 @@ def test_closing_while_reading_ends_the_reading(person: Avatar) -> None:
         if count == 2:
             session.close()
     assert count == 2
+
+
+def test_a_loop_that_was_left_is_taken_up_by_the_next(person: Avatar) -> None:
+    with person.session(size=SIZE) as session:
+        whole = say(session, voice(0.4))
+    with person.session(size=SIZE) as session:
+        session.push_audio(voice(0.4))
+        session.flush()
+        parts = [next(iter(session)), next(iter(session)), *itertools.islice(session, 3), *session]
+    assert_same(parts, whole)
+
+
+def test_every_frame_goes_to_one_of_several_readers(person: Avatar) -> None:
+    with person.session(size=SIZE) as session:
+        session.push_audio(voice(1.0))
+        session.flush()
+        with ThreadPoolExecutor(3) as readers:
+            read = list(readers.map(lambda _: [f.index for f in session], range(3)))
+    assert all(part == sorted(part) for part in read)
+    assert sorted(itertools.chain(*read)) == list(range(25))
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_a_cancelled_read_loses_nothing(person: Avatar, pixels: bool) -> None:
+    async def read() -> list[Frame]:
+        with person.session(size=SIZE if pixels else None, pixels=pixels) as session:
+            session.push_audio(voice(0.6))
+            session.flush()
+            stream, frames = aiter(session), []
+            while len(frames) < 15:
+                with contextlib.suppress(TimeoutError):
+                    frames.append(await asyncio.wait_for(anext(stream), 0.002))
+            return frames
+
+    frames = asyncio.run(read())
+    assert [frame.index for frame in frames] == list(range(15))
+    np.testing.assert_allclose(joined(frames), voice(0.6), atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_pixels_and_another_does_not(person: Avatar) -> None:

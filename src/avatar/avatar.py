@@ -17,7 +17,7 @@ from avatar.engine import Engine
 from avatar.errors import ConfigError, ImageError
 from avatar.generator import Background, BackgroundSource, Portrait
 from avatar.identity import Consent, Identity, Photo
-from avatar.media import AudioSource, ImageSource, load_image
+from avatar.media import AudioSource, ImageSource, load_image, read_whole
 from avatar.motion import (
     NEUTRAL,
     DriverSource,
@@ -91,7 +91,8 @@ class Avatar:
 
         Args and errors as ``from_image``; ``face`` holds for each photo.
         """
-        if isinstance(images, str | bytes | os.PathLike) or len(images) == 0:
+        one = isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 4) < 4
+        if one or len(images) == 0:
             raise ImageError("from_images needs a list of one or more images; see from_image")
         models = Engine.default() if engine is None else engine
         if not isinstance(consent, Consent):
@@ -252,10 +253,12 @@ class Avatar:
         Raises:
             ImageError: a picture cannot be read. VideoError: the video cannot be read.
             FaceError: a picture, or a whole video, shows no usable face.
-            ConfigError: ``steps`` is out of range.
+            ConfigError: ``steps`` or ``seed`` is out of range.
         """
         if not 1 <= steps <= 10_000:
             raise ConfigError(f"steps must be within 1 to 10000, got {steps}")
+        if seed < 0:
+            raise ConfigError(f"seed must not be negative, got {seed}")
         outcome = personalise(
             self.engine,
             [(photo.image, photo.face) for photo in self.identity.photos],
@@ -338,7 +341,7 @@ def _photo(source: ImageSource, face: int | None, engine: Engine, k: int) -> Pho
         data = bytes(source)
         image = load_image(data)
     elif callable(getattr(source, "read", None)):
-        data = cast(BinaryIO, source).read()
+        data = read_whole(cast(BinaryIO, source), ImageError)
         image = load_image(data)
     else:
         image = load_image(source)

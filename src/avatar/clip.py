@@ -15,7 +15,8 @@ import numpy as np
 
 from avatar.config import SessionConfig
 from avatar.engine import Engine
-from avatar.media import AudioSource, VideoWriter, iter_audio
+from avatar.errors import InputError
+from avatar.media import AudioSource, VideoWriter, iter_audio, read_whole
 from avatar.motion import Style
 from avatar.session import Likeness, Performance, Session, frame_count
 from avatar.types import Audio, Frame, Motion
@@ -227,7 +228,7 @@ def _beginning_at(offset_seconds: float, audio: AudioSource) -> Iterator[Audio]:
 def readable_again(source: SourceT) -> SourceT | bytes:
     """``source``, or its bytes where it can be read only once."""
     if callable(getattr(source, "read", None)):
-        return cast(BinaryIO, source).read()
+        return read_whole(cast(BinaryIO, source), InputError)
     if isinstance(source, str | os.PathLike) and Path(source).is_fifo():
         return Path(source).read_bytes()
     return source

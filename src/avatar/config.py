@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeVar
 
 from avatar.errors import ConfigError
@@ -55,6 +56,12 @@ class SessionConfig:
     ahead_seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("size", "seed", "sample_rate"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Integral):
+                raise ConfigError(f"{name} must be a whole number, got {value!r}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
         if not 1 <= self.fps <= 120:
             raise ConfigError(f"fps must be within 1 to 120, got {self.fps}")
         if self.size is not None and not 64 <= self.size <= 4096:

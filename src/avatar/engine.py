@@ -96,6 +96,39 @@ class Drawing:
         return frame if image is None else replace(frame, image=image)
 
 
+class Reading:
+    """The frames of one session that were begun and not yet read, in order.
+
+    They wait here, not in who reads: nothing is lost when a loop is left and another goes on, when
+    a read is cancelled, or when several threads read, each frame going to one of them.
+    """
+
+    def __init__(self, engine: Engine, session: FrameSource) -> None:
+        self._engine, self._session = engine, session
+        self._drawings: deque[Drawing] = deque()
+        self._reading = threading.Lock()
+
+    def begin(self, count: int) -> Drawing | None:
+        """Begin what is due until ``count`` wait; gives the first of those, None for none."""
+        with self._reading:
+            while len(self._drawings) < count:
+                drawing = self._engine.begin([self._session])[0]
+                if drawing is None:
+                    break
+                self._drawings.append(drawing)
+            return self._drawings[0] if self._drawings else None
+
+    def take(self) -> Frame | None:
+        """The first frame that waits; None where there is none, or it must not be shown."""
+        with self._reading:
+            drawings = self._drawings
+            return drawings.popleft().frame() if drawings else None
+
+    def forget(self) -> None:
+        """Let go of what waits, without waiting for who reads."""
+        self._drawings = deque()
+
+
 class _Lazy(Generic[T]):
     """A value made once, at first use, whichever thread asks first."""
 
@@ -231,18 +264,16 @@ class Engine:
             for session in ears:
                 session.end_hearing()
 
+    @property
+    def look_ahead(self) -> int:
+        """How many frames of one session are best in the making while one of them is shown."""
+        return (self._crew.get().size if self._on_cpu else _AHEAD) + 1
+
     def frames(self, session: FrameSource) -> Iterator[Frame]:
         """Draw the frames of one session that are due, in order, the next while one is shown."""
-        waiting: deque[Drawing] = deque()
-        while True:
-            while len(waiting) <= (self._crew.get().size if self._on_cpu else _AHEAD):
-                drawing = self.begin([session])[0]
-                if drawing is None:
-                    break
-                waiting.append(drawing)
-            if not waiting:
-                return
-            frame = waiting.popleft().frame()
+        reading = Reading(self, session)
+        while reading.begin(self.look_ahead) is not None:
+            frame = reading.take()
             if frame is not None:
                 yield frame
 

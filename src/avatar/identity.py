@@ -48,6 +48,8 @@ from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, Face, ImageArray, Landmark
 FORMAT = 1
 """Version of the file format; every lower one can be read."""
 
+SUFFIX = ".avatar"
+
 _HEADER = "avatar"
 _DELTA = "delta."
 
@@ -175,8 +177,10 @@ class Identity:
         """Write the file, under a temporary name first: it is there whole or not at all.
 
         Raises:
-            OutputError: no permission, no space, no such folder.
+            OutputError: the name does not end in ``.avatar``; no permission, no space, no such
+                folder.
         """
+        check_path(path)
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
@@ -227,8 +231,25 @@ class Identity:
                 models=dict(header["models"]),
                 deltas=_read_deltas(tensors, header.get("personal"), name),
             )
-        except (SafetensorError, KeyError, TypeError, ConfigError) as error:
+        except AvatarFileError:
+            raise
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(name, str(error)) from error
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Refuse where no ``.avatar`` file could be written, before one is made.
+
+    Raises:
+        OutputError: as ``Identity.save``.
+    """
+    name, target = os.fspath(path), Path(path)
+    if target.suffix.lower() != SUFFIX:
+        raise OutputError(f"{name!r}: an avatar file ends in {SUFFIX}; choose such a name")
+    if not target.parent.is_dir():
+        raise OutputError(f"{name}: there is no folder {target.parent}; create it first")
+    if target.is_dir():
+        raise OutputError(f"{name}: is a folder; choose another name")
 
 
 def _read_header(data: bytes, name: str) -> dict[str, Any]:
@@ -238,7 +259,7 @@ def _read_header(data: bytes, name: str) -> dict[str, Any]:
         text = json.loads(data[8 : 8 + length])["__metadata__"][_HEADER]
         header = json.loads(text)
         version = header["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AvatarFileError(
             f"{name}: not an .avatar file, or a damaged one; make it with Avatar.save or "
             "`avatar create`"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +82,10 @@ class Audio:
                 f"audio must be mono float32 in [-1, 1], got {found}; "
                 "use avatar.load_audio(...), which reads files, bytes and arrays of any kind"
             )
-        if self.sample_rate <= 0:
-            raise AudioError(f"sample_rate must be positive, got {self.sample_rate}")
+        if not isinstance(self.sample_rate, Integral) or self.sample_rate <= 0:
+            raise AudioError(
+                f"sample_rate must be a positive whole number of hertz, got {self.sample_rate!r}"
+            )
         # The square is finite too, but for sound so loud that one has to look.
         if not math.isfinite(np.dot(x, x)) and not np.isfinite(x).all():
             bad = int(np.flatnonzero(~np.isfinite(x))[0])

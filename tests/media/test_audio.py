@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -89,6 +91,23 @@ def test_every_kind_of_source_gives_the_same(noise: Samples, tmp_path: Path) -> 
         pcm = np.rint(noise * 32767).astype(np.int16)
         for source in (str(path), data, memoryview(data), io.BytesIO(data), file, (pcm, 16_000)):
             np.testing.assert_allclose(load_audio(source).samples, expected, atol=1e-4)
+
+
+def test_a_pipe_that_has_a_name(noise: Samples, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(wav(noise),))
+    writer.start()
+    audio = load_audio(pipe)
+    writer.join()
+    np.testing.assert_array_equal(audio.samples, load_audio(wav(noise)).samples)
+
+
+def test_integers_in_a_file_of_floats_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.full(900, 12_000.0), 16_000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"loud.wav: .*divide by 32768"):
+        load_audio(path)
 
 
 def test_a_pipe_that_cannot_seek(noise: Samples, tmp_path: Path) -> None:
@@ -250,6 +269,7 @@ def test_a_playlist_does_not_open_what_it_names(tmp_path: Path, noise: Samples) 
     ("source", "match"),
     [
         ((np.zeros(0, np.float32), 16_000), "holds no samples"),
+        ((np.zeros((0, 2), np.float32), 16_000), "holds no samples"),
         ((np.zeros((4, 4, 4), np.float32), 16_000), r"\[N\], \[N, C\] or \[C, N\]"),
         ((np.zeros((50, 60), np.float32), 16_000), r"\[N\], \[N, C\] or \[C, N\]"),
         ((np.zeros(9, np.complex64), 16_000), "must be float"),

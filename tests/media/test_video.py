@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import InputError, OutputError, VideoError
 from avatar.media import VideoReader, VideoWriter, load_audio, load_image
+from avatar.media._encode import _Checked
 
 Pixels = NDArray[np.uint8]
 Samples = NDArray[np.float32]
@@ -127,6 +128,17 @@ def test_png_sequence_into_a_folder_that_has_other_files(picture: Pixels, tmp_pa
     assert names(tmp_path) == [
         "50% 000.png", "50% 001.png", "50% 002.png", "notes.txt",
     ]  # fmt: skip
+
+
+def test_a_shorter_sequence_does_not_go_on_as_the_older_one(
+    picture: Pixels, tmp_path: Path
+) -> None:
+    (tmp_path / "007.png").write_bytes(b"of another clip: 006 is missing before it")
+    for count in (5, 2):
+        with VideoWriter(tmp_path / "%03d.png", width=161, height=123, fps=25) as out:
+            for _ in range(count):
+                out.write(picture)
+    assert names(tmp_path) == ["000.png", "001.png", "007.png"]
 
 
 def test_a_frame_without_sound_gets_silence(
@@ -315,6 +327,11 @@ def test_impossible_videos(tmp_path: Path, options: dict[str, float]) -> None:
         VideoWriter(tmp_path / "clip.mp4", **settings)  # type: ignore[arg-type]
 
 
+def test_a_gif_has_a_clock_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at most 100 frames a second, got 120"):
+        VideoWriter(tmp_path / "clip.gif", width=8, height=8, fps=120)
+
+
 def test_writing_outside_the_with_block(tmp_path: Path) -> None:
     out = VideoWriter(tmp_path / "clip.mp4", width=8, height=8, fps=25)
     with pytest.raises(InputError, match="with block"):
@@ -393,6 +410,40 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, name: str, interruptible: Any) ->
     assert b"KeyboardInterrupt" in errors
     assert process.returncode != 0
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_the_middle_of_a_write_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    """A signal is heard by the first Python that runs: that may be what FFmpeg calls to write."""
+    real, calls = _Checked.write, []
+
+    def write(self: _Checked, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == 3:
+            monkeypatch.setattr(self, "_file", _Interrupting(interrupt))
+        return real(self, data)
+
+    monkeypatch.setattr(_Checked, "write", write)
+    picture = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+
+    def film() -> None:
+        with VideoWriter(tmp_path / "clip.mp4", width=256, height=256, fps=25) as out:
+            for _ in range(200):
+                out.write(picture)
+
+    with pytest.raises(interrupt):
+        film()
+    assert names(tmp_path) == []
+
+
+class _Interrupting:
+    def __init__(self, interrupt: type[BaseException]) -> None:
+        self._interrupt = interrupt
+
+    def write(self, data: bytes) -> int:
+        raise self._interrupt
 
 
 def see_through(picture: Pixels) -> Pixels:

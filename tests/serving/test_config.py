@@ -82,6 +82,11 @@ def test_an_open_door_is_warned_of() -> None:
 def test_check_tries_what_a_server_needs(avatars: Path, tmp_path: Path) -> None:
     well = check(ServerConfig(avatars=str(avatars)))
     assert all(finding.ok for finding in well)
+    missing = tmp_path / "typo"
+    found = {f.name: f for f in check(ServerConfig(avatars=str(missing)))}
+    assert found["server"].ok
+    assert f"no folder {missing}" in found["avatars"].words
+    assert not missing.exists()
     (tmp_path / "broken.avatar").write_bytes(b"no avatar")
     found = {f.name: f for f in check(ServerConfig(avatars=str(tmp_path), token_file="gone"))}
     assert not found["server"].ok

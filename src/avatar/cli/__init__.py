@@ -1,11 +1,15 @@
 """The command line: one module for each command or group of commands.
 
 An error of this package is one line on stderr and its own exit code (``avatar.errors``), never a
-traceback. An interrupt ends with 130, a termination with 143; both leave no temporary file.
+traceback. An interrupt ends with 130, a termination with 143, a lost terminal with 129; none leaves
+a temporary file.
 """
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
 import sys
 import warnings
@@ -28,7 +32,11 @@ from avatar.cli.personalize import personalize
 from avatar.cli.serve import serve
 from avatar.cli.speak import create, speak
 from avatar.cli.train import train
-from avatar.errors import AvatarError
+from avatar.errors import AvatarError, OutputError
+
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 app = typer.Typer(
     name="avatar",
@@ -47,9 +55,21 @@ app.add_typer(train, name="train")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, _stop)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # A reader that has seen enough is no error.
+        if not isinstance(error, BrokenPipeError):
+            code = code or _unprinted(error)
+        # Python would try again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -60,6 +80,10 @@ def run(arguments: Sequence[str]) -> int:
     except AvatarError as error:
         _say("error", str(error))
         return error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _unprinted(error)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
@@ -92,7 +116,15 @@ def _say(kind: str, message: str) -> None:
     print(f"{kind}: {' '.join(message.split())}", file=sys.stderr)
 
 
+def _unprinted(error: OSError) -> int:
+    """Files are never written here; what is left is the standard output."""
+    _say("error", f"the result could not be printed: {error.strerror}")
+    return OutputError.exit_code
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
+    for again in _SIGNALS:
+        signal.signal(again, lambda number, frame: None)
     _say("error", "interrupted; nothing was written")
     raise SystemExit(128 + number)
 

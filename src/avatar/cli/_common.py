@@ -62,6 +62,9 @@ def person_of(
 
     if saved is not None and photos:
         raise ConfigError("give either photos or --avatar, not both")
+    for photo in photos:
+        if photo.suffix.lower() == ".avatar":
+            raise ConfigError(f"{photo}: is no photo; give it as --avatar {photo}")
     if saved is None and not photos:
         raise ConfigError(f"give a photo and {beside}")
     engine = Engine.on(device)

@@ -26,7 +26,7 @@ Gaze = Annotated[
     str | None,
     typer.Option(
         metavar="RIGHT,DOWN",
-        help="Hold the eyes there, in degrees from where the photo looks; else they live.",
+        help="Hold the eyes there, in degrees from where the photo looks, to 40; else they live.",
     ),
 ]
 Gain = Annotated[
@@ -84,10 +84,15 @@ def _pairs(option: str, given: list[str] | None, example: str) -> dict[str, floa
 
 
 def _directions(text: str) -> tuple[float, float]:
+    from avatar.motion.style import MOST_GAZE_RADIANS
+
     try:
         right, down = (math.radians(float(part)) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--gaze must look like 10,-5 (degrees right, down), got {text!r}") from (
             error
         )
+    if not max(abs(right), abs(down)) <= MOST_GAZE_RADIANS:
+        most = math.degrees(MOST_GAZE_RADIANS)
+        raise ConfigError(f"--gaze must be within -{most:g} to {most:g} degrees, got {text!r}")
     return right, down

@@ -46,8 +46,11 @@ def mimic(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a video of the person doing what the face in another video does."""
+    from avatar.media import check_output
+
     photos, driver = inputs[:-1], inputs[-1]
     begun = time.perf_counter()
+    check_output(output, alpha=background == "alpha")
     needed = "a video: avatar mimic PHOTO DRIVER.mp4 -o OUT.mp4"
     person = person_of(photos, face, saved, beside=needed, device=device)
     clip = person.mimic(driver, audio=audio, fps=fps, size=size, background=background)

@@ -37,9 +37,11 @@ def personalize(
     after than before is left out of the file.
     """
     from avatar.avatar import Avatar
+    from avatar.identity import check_path
     from avatar.personal import DEFAULT_STEPS
 
     begun = time.perf_counter()
+    check_path(output)
     known = person.suffix.lower() == ".avatar"
     before = Avatar.load(person) if known else Avatar.from_image(person, face=face)
     given = list(pictures or [])

@@ -50,8 +50,11 @@ def speak(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a video of the person saying the sound."""
+    from avatar.media import check_output
+
     photos, audio = inputs[:-1], inputs[-1]
     begun = time.perf_counter()
+    check_output(output, alpha=background == "alpha")
     style = _style.style_of(
         emotion=emotion,
         intensity=intensity,
@@ -82,7 +85,9 @@ def create(
 ) -> None:
     """Keep a person in an .avatar file, ready to speak without looking for the face again."""
     from avatar.avatar import Avatar
+    from avatar.identity import check_path
 
+    check_path(output)
     consent = {
         "attested": consent_by is not None,
         "attested_by": consent_by or "",

@@ -343,8 +343,10 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> Pa
 def _check_device(device: str, *, compiled: bool) -> None:
     try:
         kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ConfigError(f"torch knows no device {device!r}; use 'cpu' or 'cuda'") from error
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise ConfigError(f"nothing is drawn on device {device!r}; use 'cpu' or 'cuda'")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device {device!r}: torch {torch.__version__} finds no CUDA GPU here; use 'cpu', or "

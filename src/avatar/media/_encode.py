@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -124,20 +126,22 @@ class ContainerEncoder:
         self._count += 1
         if self._palette is not None:
             frame = self._palette.reduce(frame)
-        for packet in self._video.encode(frame):
-            self._container.mux(packet)
+        with self._file.checked():
+            for packet in self._video.encode(frame):
+                self._container.mux(packet)
 
     def sound(self, samples: FloatArray) -> None:
         if self._audio is not None:
-            self._audio.write(samples)
+            with self._file.checked():
+                self._audio.write(samples)
 
     def finish(self) -> None:
-        for packet in self._video.encode():
-            self._container.mux(packet)
-        if self._audio is not None:
-            self._audio.finish()
-        self._container.close()
-        self._file.check()
+        with self._file.checked():
+            for packet in self._video.encode():
+                self._container.mux(packet)
+            if self._audio is not None:
+                self._audio.finish()
+            self._container.close()
 
     def release(self) -> None:
         """Close without caring for the result."""
@@ -170,11 +174,14 @@ def _transparent_frame(image: ImageArray, odd: tuple[int, int], pixels: str) -> 
 
 
 class _Checked:
-    """A file for FFmpeg that remembers the first failed write, which FFmpeg may pass over."""
+    """A file for FFmpeg that remembers why a write failed, which FFmpeg may pass over.
+
+    That may be Ctrl-C, too: what is no ``Exception`` gets lost on its way through FFmpeg.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._failed: OSError | None = None
+        self._failed: BaseException | None = None
         self._discarding = False
         self.seek, self.tell, self.read = file.seek, file.tell, file.read
 
@@ -183,13 +190,20 @@ class _Checked:
             return len(data)
         try:
             return self._file.write(data)
-        except OSError as reason:
+        except BaseException as reason:
             self._failed = self._failed or reason
-            raise
+            if isinstance(reason, Exception):
+                raise
+            raise OSError("interrupted") from reason
 
-    def check(self) -> None:
-        if self._failed is not None:
-            raise self._failed
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """Raise at the end what a write inside raised."""
+        try:
+            yield
+        finally:
+            if self._failed is not None:
+                raise self._failed
 
     def discard(self) -> None:
         self._discarding = True

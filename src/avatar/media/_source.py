@@ -47,24 +47,41 @@ def opened(source: ByteSource, error: type[InputError]) -> Iterator[BinaryIO]:
     Raises:
         error: the file is missing, unreadable, a folder, or empty.
     """
+    name = source_name(source)
     if isinstance(source, str | os.PathLike):
-        with _open_path(os.fspath(source), error) as file:
-            _refuse_empty(file, source_name(source), error)
-            yield file
+        with _open_path(os.fspath(source), error) as file, _seekable(file, name, error) as found:
+            yield found
     elif isinstance(source, bytes | bytearray | memoryview):
         file = io.BytesIO(source)
-        _refuse_empty(file, source_name(source), error)
+        _refuse_empty(file, name, error)
         yield file
-    elif source.seekable():
-        _refuse_text(source, error)
-        _refuse_empty(source, source_name(source), error)
-        yield source
     else:
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-            shutil.copyfileobj(source, spool)
-            spool.seek(0)
-            _refuse_empty(cast(BinaryIO, spool), source_name(source), error)
-            yield cast(BinaryIO, spool)
+        _refuse_text(source, error)
+        with _seekable(source, name, error) as found:
+            yield found
+
+
+def read_whole(source: BinaryIO, error: type[InputError]) -> bytes:
+    """All that is left of a file object.
+
+    Raises:
+        error: it was opened as text.
+    """
+    _refuse_text(source, error)
+    return source.read()
+
+
+@contextmanager
+def _seekable(file: BinaryIO, name: str, error: type[InputError]) -> Iterator[BinaryIO]:
+    if file.seekable():
+        _refuse_empty(file, name, error)
+        yield file
+        return
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        shutil.copyfileobj(file, spool)
+        spool.seek(0)
+        _refuse_empty(cast(BinaryIO, spool), name, error)
+        yield cast(BinaryIO, spool)
 
 
 def _open_path(path: str, error: type[InputError]) -> BinaryIO:

@@ -19,6 +19,8 @@ from avatar.types import Audio, FloatArray
 AudioSource = ByteSource | Audio | tuple[NDArray[Any], int]
 
 _MAX_CHANNELS = 32
+_MOST_PEAK = 16.0
+"""Of floats; louder ones were integers."""
 
 
 def load_audio(source: AudioSource, *, sample_rate: int | None = None) -> Audio:
@@ -122,6 +124,7 @@ def _decode(source: ByteSource, name: str) -> Iterator[tuple[FloatArray, int]]:
         with sound:
             try:
                 while len(block := sound.read(sound.samplerate, "float32", always_2d=True)):
+                    _refuse_integers(block, f"{name}: float audio")
                     yield _mono(cast(FloatArray, block)), sound.samplerate
             except soundfile.LibsndfileError as reason:
                 raise _damaged(name, reason) from None
@@ -156,6 +159,8 @@ def _from_array(source: tuple[Any, ...]) -> tuple[FloatArray, int]:
         values = values.T
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > _MAX_CHANNELS):
         raise AudioError(f"an audio array must be [N], [N, C] or [C, N], got {kind}")
+    if values.size == 0:
+        raise AudioError("the audio array holds no samples")
     scaled = _to_float(values, kind)
     return (scaled if scaled.ndim == 1 else _mono(scaled)), int(rate)
 
@@ -168,13 +173,18 @@ def _to_float(values: NDArray[Any], kind: str) -> FloatArray:
         return cast(FloatArray, (values / scale).astype(np.float32))
     if values.dtype.kind != "f":
         raise AudioError(f"audio samples must be float, int32, int16, int8 or uint8, got {kind}")
-    peak = float(np.nanmax(np.abs(values), initial=0.0))
-    if np.isfinite(peak) and peak > 16:
-        raise AudioError(
-            f"float audio must lie within -1 to 1, got a peak of {peak:.0f}; "
-            "divide by 32768 if these are 16-bit values"
-        )
+    _refuse_integers(values, "float audio")
     return values.astype(np.float32)
+
+
+def _refuse_integers(values: NDArray[np.floating[Any]], name: str) -> None:
+    """Refuse floats that are 16-bit values."""
+    peak = float(np.nanmax(np.abs(values), initial=0.0))
+    if np.isfinite(peak) and peak > _MOST_PEAK:
+        raise AudioError(
+            f"{name} must lie within -1 to 1, got a peak of {peak:.0f}; divide by 32768 if these "
+            "are 16-bit values"
+        )
 
 
 def _mono(block: NDArray[np.float32]) -> FloatArray:

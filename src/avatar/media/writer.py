@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -28,6 +29,7 @@ from avatar.media._encode import (
 from avatar.types import FloatArray, ImageArray
 
 _MAX_SIDE = 16_384
+_GIF_FPS = 100
 _NUMBER = re.compile(r"%0?\d*d")
 
 
@@ -41,7 +43,7 @@ class VideoWriter:
     ``.webm``                    VP9 and Opus
     ``.gif``                     pictures only, each with its own 256 colours
     ``/`` or a pattern like      numbered PNG files from 0, with ``audio.wav``
-    ``%05d.png``                 beside them
+    ``%05d.png``                 beside them; older ones that would follow are removed
     ============================ ==================================================
 
     With ``alpha``, pictures have a fourth channel, which is kept in WebM (VP9), MOV (ProRes 4444)
@@ -93,6 +95,11 @@ class VideoWriter:
         self._fps = Fraction(fps).limit_denominator(1001)
         self.alpha = alpha
         self._target = _target(self.path, alpha)
+        if self.path.lower().endswith(".gif") and fps > _GIF_FPS:
+            raise InputError(
+                f"{self.path}: a GIF has at most {_GIF_FPS} frames a second, got {fps:g}; choose "
+                "fewer, or another format"
+            )
         self._encoder: Encoder | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -187,6 +194,15 @@ class VideoWriter:
             raise OutputError(f"{self.path}: could not be written: {explain(cause)}") from reason
 
 
+def check_output(path: str | os.PathLike[str], *, alpha: bool = False) -> None:
+    """Refuse what ``VideoWriter`` could not write, before anything is made to be written.
+
+    Raises:
+        OutputError: as ``VideoWriter``.
+    """
+    _target(os.fspath(path), alpha)
+
+
 class _FileTarget:
     """One file, under a temporary name until it is complete."""
 
@@ -235,9 +251,16 @@ class _FolderTarget:
         if not self._folder.exists():
             self._hidden.replace(self._folder)
             return
+        pictures = len(list(self._hidden.glob("*.png")))
         for made in sorted(self._hidden.iterdir()):
             made.replace(self._folder / made.name)
         self._hidden.rmdir()
+        # Pictures of a longer clip that was here before would go on after this one.
+        for number in count(pictures):
+            stale = self._folder / (self._pattern % number)
+            if not stale.exists():
+                break
+            stale.unlink()
 
     def discard(self) -> None:
         shutil.rmtree(self._hidden, ignore_errors=True)

@@ -71,8 +71,15 @@ def read_driver(
         return source
     if isinstance(source, tuple):
         return _from_landmarks(source)
+    from avatar.media import is_byte_source
+
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".npz":
         return MotionTrack.load(source).motion
+    if not is_byte_source(source):
+        raise InputError(
+            f"a face cannot be driven by {type(source).__name__}; give a video, an .npz of `avatar "
+            "motion`, a MotionTrack, or (landmarks [T, 478, 3], fps)"
+        )
     return _watch(source, detect, progress)
 
 

@@ -28,7 +28,7 @@ _PLAIN_WORDS = {
 
 _MOST_LIVELY, _MOST_INTENSE = 3.0, 2.0
 _MOST_GAIN = 4.0
-_MOST_GAZE_RADIANS = math.radians(40)
+MOST_GAZE_RADIANS = math.radians(40)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _number(what: str, value: object, low: float, high: float) -> float:
 
 
 def _gaze(value: object) -> tuple[float, float]:
-    most = _MOST_GAZE_RADIANS
+    most = MOST_GAZE_RADIANS
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
         raise ConfigError(f"gaze must be None or (right, down) in radians, got {value!r}")
     right, down = (_number("gaze, in radians,", part, -most, most) for part in value)

@@ -37,6 +37,8 @@ def _avatars(config: ServerConfig) -> str:
 
     if config.avatars is None:
         return "no folder; avatars live as long as the server"
+    if not Path(config.avatars).is_dir():
+        return f"warning: there is no folder {config.avatars}; serving makes it"
     paths = sorted(Path(config.avatars).glob("*.avatar"))
     for path in paths:
         Identity.load(path)
@@ -49,6 +51,8 @@ def _serve(config: ServerConfig) -> str:
 
     async def attempt() -> str:
         trial = replace(config, host="127.0.0.1", port=0, workers=1, metrics_port=None)
+        if config.avatars is not None and not Path(config.avatars).exists():
+            trial = replace(trial, avatars=None)
         async with serving(trial) as server:
             return f"models loaded, answered on port {server.port}"
 

@@ -15,11 +15,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from avatar.config import SessionConfig
-from avatar.engine import Engine, FrameRequest
+from avatar.engine import Engine, FrameRequest, Reading
 from avatar.errors import ConfigError, SessionClosedError
 from avatar.motion import NEUTRAL, Ear, Style
+from avatar.session._awaiting import AsyncFrames, drawn
 from avatar.session._intake import Intake
 from avatar.session._likeness import Likeness
+from avatar.session._metrics import SessionMetrics
 from avatar.session._pacing import Clock, OutputClock
 from avatar.session._picture import Pictures
 from avatar.session._timeline import Slot, Timeline
@@ -27,31 +29,6 @@ from avatar.types import Audio, Frame, ImageArray
 
 _MOST_IN_FLIGHT = 64
 _COUNTED = ("frames", "idle_frames", "repeated_pictures", "late_frames")
-
-
-@dataclass(frozen=True)
-class SessionMetrics:
-    """What a session has done so far.
-
-    Attributes:
-        frames: that have left.
-        idle_frames: of these, in which nothing was said.
-        repeated_pictures: of these, that showed the picture before them again.
-        late_frames: of these, that left more than the time of a frame after they were due.
-        underruns: how often sound came too late and the face had to wait for it.
-        quality: of the last frame.
-        buffered_seconds: sound that was pushed and has not left.
-        position_seconds: ``pts_seconds`` of the next frame.
-    """
-
-    frames: int
-    idle_frames: int
-    repeated_pictures: int
-    late_frames: int
-    underruns: int
-    quality: float
-    buffered_seconds: float
-    position_seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +43,9 @@ class Session:
     """A live stream of one avatar; made by ``Avatar.session``.
 
     Push sound as it comes, iterate to get frames. ``flush`` ends an utterance, ``interrupt`` drops
-    what has not been shown. Sound may be pushed in one thread and frames read in another.
+    what has not been shown. Sound may be pushed in one thread and frames read in another. Every
+    frame is given once, in order: a loop that was left is taken up by the next, a read that was
+    cancelled by the next read, and of several readers each gets some of the frames.
     What was pushed but not read waits in memory; nothing else grows with time.
 
     Iterating a ``burst`` session gives the frames that are known now, as fast as they can be drawn,
@@ -127,6 +106,7 @@ class Session:
         self._wakers: set[Callable[[], None]] = set()
         self._utterance_id = 0
         self._in_flight: deque[_InFlight] = deque(maxlen=_MOST_IN_FLIGHT)
+        self._reading = Reading(engine, self)
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._quality = 1.0
         self._closed = False
@@ -237,6 +217,7 @@ class Session:
             self._closed = True
             self._timeline.interrupt()
             self._in_flight.clear()
+            self._reading.forget()
             self._pictures.forget()
             self._announce()
 
@@ -267,7 +248,7 @@ class Session:
             SessionClosedError: after ``close``.
         """
         self._check_open()
-        return self._frames_async()
+        return AsyncFrames(self._next_async)
 
     def metrics(self) -> SessionMetrics:
         """What the session has done so far."""
@@ -370,15 +351,18 @@ class Session:
         self._quality = flight.request.frame.quality
 
     def _frames(self) -> Iterator[Frame]:
-        if not self._realtime:
-            yield from self._engine.frames(self)
-            return
-        while True:
-            frame = self._engine.step([self])[0]
-            if frame is not None:
-                yield frame
-            elif not self._wait():
+        while not self._closed:
+            if self._reading.begin(self._ahead) is not None:
+                frame = self._reading.take()
+                if frame is not None:
+                    yield frame
+            elif not self._realtime or not self._wait():
                 return
+
+    @property
+    def _ahead(self) -> int:
+        """In real time the next frame is not due while one is shown."""
+        return 1 if self._realtime else self._engine.look_ahead
 
     def _wait(self) -> bool:
         """Wait until a frame may be due, or something changed; False after the end."""
@@ -391,16 +375,22 @@ class Session:
                 self._changed.wait(patience)
             return not self._closed
 
-    async def _frames_async(self) -> AsyncIterator[Frame]:
+    async def _next_async(self) -> Frame | None:
+        """None after the end."""
         while not self._closed:
             if self._likeness.portrait is None:
-                frame = self._engine.step([self])[0]
+                drawing = self._reading.begin(self._ahead)
             else:
-                frame = (await asyncio.to_thread(self._engine.step, [self]))[0]
-            if frame is not None:
-                yield frame
-            else:
+                drawing = await asyncio.to_thread(self._reading.begin, self._ahead)
+            if drawing is None:
                 await self._wait_async()
+                continue
+            await drawn(drawing)
+            # From here on nothing waits, so that no frame is taken and then not given.
+            frame = self._reading.take()
+            if frame is not None:
+                return frame
+        return None
 
     async def _wait_async(self) -> None:
         """Wait until a frame may be due, or something changed."""
