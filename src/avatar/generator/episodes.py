@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from avatar.generator.networks import PartGenerator
 from avatar.generator.parts import Part, Placement, describe, share
-from avatar.generator.warping import inter_ocular, landmark_flow
-from avatar.ops import warp
+from avatar.generator.warping import INNER_LIPS, OUTER_LIPS, inter_ocular, landmark_flow
+from avatar.ops import signed_distance, warp
 
 CROP = 400
 """Side of an aligned face in pixels."""
@@ -26,6 +26,9 @@ CROP_EXTENT = 1.4
 """Half of that side, in inter-ocular distances."""
 
 FLOW_NODES = 32
+
+_LIP_EDGE = 6.0
+"""Slope of the edge of coloured lips, by the signed distance to their outline."""
 
 
 class Faces(Protocol):
@@ -55,6 +58,7 @@ class Augmentation:
         bend: spread of stretch, shear and turn.
         flips: share of the rows that are mirrored.
         colours: whether gain, gamma and mixing of the channels vary.
+        lips: share of the rows whose lips get another colour.
         coarse: share of the rows made as coarse as a small photo.
         alike: how many rows that follow each other are changed alike.
     """
@@ -62,6 +66,7 @@ class Augmentation:
     bend: float = 0.05
     flips: float = 0.5
     colours: bool = True
+    lips: float = 0.5
     coarse: float = 0.2
     alike: int = 1
 
@@ -107,15 +112,14 @@ def cut(
     index = torch.from_numpy(np.concatenate([targets[:, None], sources], 1)).to(device).flatten()
     frames = faces.frames[index].permute(0, 3, 1, 2).float()
     points = faces.landmarks[index]
+    if random is not None:
+        frames = _lipstick(frames, points, shots + 1, random, augmentation)
     unbend = torch.eye(2, device=device).expand(batch, 2, 2)
     if random is not None:
         points, unbend = _bend(
             points.view(batch, shots + 1, 478, 2), faces.mirror, random, augmentation
         )
         points = points.flatten(0, 1)
-        if augmentation.colours:
-            sets = frames.reshape(batch, -1, *frames.shape[2:])
-            frames = _colour(sets, random, augmentation.alike).view_as(frames)
     unbend_all = unbend.repeat_interleave(shots + 1, 0)
     placement = Placement.of(part, points)
     patches = _sample(frames, placement.grid(), part.size, unbend_all)
@@ -130,7 +134,10 @@ def cut(
     warped = _sample(frames[rows + 1], moved, part.size, unbend)
     in_source = Placement.of(part, source_points).grid_to_patch(moved)
     both = torch.stack([patches.view(batch, -1, *patches.shape[1:])[:, 0], warped], 1)
-    sets = torch.cat([both, patches.view(batch, -1, *patches.shape[1:])[:, 1:]], 1) / 127.5 - 1.0
+    sets = torch.cat([both, patches.view(batch, -1, *patches.shape[1:])[:, 1:]], 1)
+    if random is not None and augmentation.colours:
+        sets = _colour(sets, random, augmentation.alike)
+    sets = sets / 127.5 - 1.0
     if random is not None:
         sets = _coarsen(sets, random, augmentation)
     maps = outlines.view(batch, shots + 1, *outlines.shape[1:])
@@ -169,22 +176,53 @@ def _bend(
     return bent, torch.linalg.inv(bend)
 
 
+def _lipstick(
+    frames: Tensor,  # [B * each, 3, CROP, CROP] in 0..255
+    points: Tensor,  # [B * each, 478, 2]
+    each: int,
+    random: np.random.Generator,
+    augmentation: Augmentation,
+) -> Tensor:
+    """Another colour of lips for a share of the rows, alike for all pictures of a row.
+
+    A few people's lips are all alike; without this a stranger's lipstick fades as the mouth opens.
+    """
+    drawn = len(frames) // each // augmentation.alike
+    tint = random.uniform((0.55, 0.5, 0.8), (1.15, 1.15, 1.2), (drawn, 3))
+    tint = np.stack([tint[:, 0], tint[:, :2].prod(1), tint.prod(1)], 1)
+    tint[random.random(drawn) >= augmentation.lips] = 1.0
+    tint = tint.repeat(augmentation.alike * each, 0)
+    rows = torch.from_numpy(np.flatnonzero((tint != 1.0).any(1))).to(frames.device)
+    if len(rows) == 0:
+        return frames
+    local = points[rows] * (2.0 / CROP) - 1.0
+    lips = _soft_inside(local[:, OUTER_LIPS]) * (1.0 - _soft_inside(local[:, INNER_LIPS]))
+    gains = torch.from_numpy(tint.astype(np.float32)).to(frames.device)[rows].view(-1, 3, 1, 1)
+    frames[rows] = (frames[rows] * (1.0 + lips * (gains - 1.0))).clamp(0, 255)
+    return frames
+
+
+def _soft_inside(outline: Tensor) -> Tensor:  # [B, N, 2] in -1..1 -> [B, 1, CROP, CROP] in 0..1
+    distances = signed_distance(outline, CROP // 2)[:, None]
+    inside = (0.5 + _LIP_EDGE * distances).clamp(0, 1)
+    return functional.interpolate(inside, (CROP, CROP), mode="bilinear")
+
+
 def _colour(rows: Tensor, random: np.random.Generator, alike: int) -> Tensor:
     """One random gain, gamma, mixing of channels and greyness for all pictures of a row.
 
-    ``rows``: ``[B, (K+1)*3, H, W]`` in 0..255.
+    ``rows``: ``[B, n, 3, S, S]`` in 0..255.
     """
-    batch, drawn = len(rows), len(rows) // alike
-    mix = np.eye(3) + random.normal(0, 0.04, (drawn, 3, 3))
+    drawn = len(rows) // alike
+    mix = np.eye(3) + random.normal(0, 0.05, (drawn, 3, 3))
     grey = (random.random(drawn) < 0.08)[:, None, None]
     mix = np.where(grey, np.array([0.3, 0.59, 0.11])[None, None].repeat(3, 1), mix)
-    mix = (mix * random.uniform(0.75, 1.15, (drawn, 1, 1))).repeat(alike, 0)
-    gamma = np.exp(random.normal(0, 0.2, drawn)).repeat(alike)
+    mix = (mix * random.uniform(0.65, 1.2, (drawn, 1, 1))).repeat(alike, 0)
+    gamma = np.exp(random.normal(0, 0.25, drawn)).repeat(alike)
     weights = torch.from_numpy(mix.astype(np.float32)).to(rows.device)
     power = torch.from_numpy(gamma.astype(np.float32)).to(rows.device).view(-1, 1, 1, 1, 1)
-    x = rows.view(batch, -1, 3, *rows.shape[2:])
-    x = torch.einsum("bij,bkjhw->bkihw", weights, x).clamp(0, 255)
-    return ((x / 255.0).pow(power) * 255.0).flatten(1, 2)
+    x = torch.einsum("bij,bkjhw->bkihw", weights, rows).clamp(0, 255)
+    return (x / 255.0).pow(power) * 255.0
 
 
 def _coarsen(sets: Tensor, random: np.random.Generator, augmentation: Augmentation) -> Tensor:

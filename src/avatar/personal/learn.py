@@ -196,7 +196,9 @@ class Learner:
     ) -> tuple[Episode, Tensor]:
         """Cut (source, target) pairs, and embed the sources' features."""
         nobody = torch.zeros(len(pairs), dtype=torch.int64)
-        augmentation = Augmentation(self.settings.bend, flips=0.0, colours=False, coarse=0.0)
+        augmentation = Augmentation(
+            self.settings.bend, flips=0.0, colours=False, lips=0.0, coarse=0.0
+        )
         with torch.no_grad():
             episode = cut(
                 self._faces, MOUTH, pairs[:, 1], pairs[:, :1], nobody, random, augmentation

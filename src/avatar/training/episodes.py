@@ -15,7 +15,9 @@ from avatar.training.faces import FaceClips
 
 
 class EpisodeSampler:
-    """Chooses frames: people balanced, half the targets wide open, half the sources closed."""
+    """Chooses frames: people balanced within the well filmed, the coarsely filmed and the made-up
+    ones; half the targets wide open, half the sources closed.
+    """
 
     def __init__(
         self,
@@ -23,6 +25,7 @@ class EpisodeSampler:
         part: Part,
         *,
         low_resolution_share: float = 0.2,
+        made_share: float = 0.2,
         seed: int | tuple[int, ...] = 0,
     ) -> None:
         self.clips, self.part = clips, part
@@ -37,8 +40,12 @@ class EpisodeSampler:
         ]
         self.filmed = [order[clips.filmed[order]] for order in self.order]
         coarse = np.array([name.startswith("grid") for name in clips.names])
+        made = np.array([name.startswith("synthetic") for name in clips.names])
         weights = np.zeros(len(clips.names))
-        for mask, portion in ((coarse, low_resolution_share), (~coarse, 1 - low_resolution_share)):
+        rest = 1 - low_resolution_share - made_share
+        for mask, portion in (
+            (coarse, low_resolution_share), (made, made_share), (~coarse & ~made, rest)
+        ):  # fmt: skip
             people = np.unique(clips.people[mask])
             for person in people:
                 own = mask & (clips.people == person)

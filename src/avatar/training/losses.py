@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,29 +27,62 @@ def region_weights(outlines: Tensor, opening: float, border: float) -> Tensor:  
     return 1.0 + opening * inside[:, :1].float() + border * inside[:, 1:].float()
 
 
+@dataclass(frozen=True)
+class Squares:
+    """A square about the opening of each patch of a batch.
+
+    Attributes:
+        corners: ``[B, 2]`` even pixels of the patch (right, down).
+        side: in pixels, even.
+    """
+
+    corners: NDArray[np.int64]
+    side: int
+
+    @classmethod
+    def painted(cls, episode: Episode, part: Part) -> Squares:
+        """What paint reaches: of a mouth two thirds of the patch."""
+        size = part.size
+        return cls.about(episode, part, size if part.opening is None else size * 2 // 3)
+
+    @classmethod
+    def about(
+        cls, episode: Episode, part: Part, side: int, random: np.random.Generator | None = None
+    ) -> Squares:
+        """With ``random`` up to a quarter of the side off the middle."""
+        ring = episode.numbers[:, : 2 * len(part.outlines[0])]
+        middle = ring.view(len(ring), -1, 2).float().mean(1).cpu().numpy()
+        corners = (middle + 1.0) * ((part.size - 1) / 2) - side / 2
+        if random is not None:
+            corners = corners + random.uniform(-side / 4, side / 4, corners.shape)
+        return cls(corners.clip(0, part.size - side).astype(np.int64) // 2 * 2, side)
+
+    def of(self, maps: Tensor, part: Part) -> Tensor:  # [B, C, S, S] or half as large
+        """What ``maps`` show there."""
+        scale = part.size // maps.shape[-1]
+        side = self.side // scale
+        cut = [
+            rows[:, y : y + side, x : x + side]
+            for rows, (x, y) in zip(maps, self.corners // scale, strict=True)
+        ]
+        return torch.stack(cut).contiguous(memory_format=torch.channels_last)
+
+
 def detail_loss(
     painted: Tensor, episode: Episode, part: Part, vgg: PerceptualFeatures,
-    random: np.random.Generator,
+    random: np.random.Generator, distance: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Perceptual loss of a small square of each patch, enlarged twice.
 
     VGG16 sees a tooth of six pixels as texture; enlarged, it sees its edge. The square, a third of
     the patch, lies about the part's opening.
     """
-    size = painted.shape[-1]
-    side = size // 3
-    ring = episode.numbers[:, : 2 * len(part.outlines[0])].view(len(painted), -1, 2).float()
-    middle = (ring.mean(1).cpu().numpy() + 1.0) * ((size - 1) / 2)
-    corner = middle - side / 2 + random.uniform(-side / 4, side / 4, middle.shape)
-    corner = corner.clip(0, size - side).astype(int)
-    squares = [
-        image[:, :, y : y + side, x : x + side]
-        for k, (x, y) in enumerate(corner)
-        for image in (painted[k : k + 1], episode.target[k : k + 1])
+    squares = Squares.about(episode, part, part.size // 3, random)
+    large = [
+        functional.interpolate(squares.of(image, part), scale_factor=2.0, mode="bilinear")
+        for image in (painted, episode.target)
     ]
-    large = functional.interpolate(torch.cat(squares), scale_factor=2.0, mode="bilinear")
-    large = large.contiguous(memory_format=torch.channels_last)
-    return vgg.loss(large[0::2].clamp(-1, 1), large[1::2])
+    return vgg.loss(large[0].clamp(-1, 1), large[1], distance)
 
 
 def steadiness_loss(painted: Tensor, target: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ _LAYERS: dict[str, list[tuple[str, int]]] = {
 }  # fmt: skip
 
 
+_CUT_VGG16 = 8
+"""Convolutions of VGG16 that training keeps; LPIPS knows no weights for the last."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Reads numpy arrays and refuses everything else."""
 
@@ -102,22 +106,31 @@ class PerceptualFeatures(nn.Module):
                 done += 1
         return kept
 
-    def loss(self, a: Tensor, b: Tensor) -> Tensor:
-        """Mean absolute difference of the activations, summed over levels."""
+    def loss(self, a: Tensor, b: Tensor, distance: float = 0.0) -> Tensor:
+        """Mean absolute difference of the activations, summed over levels, and ``distance`` times
+        the part of LPIPS that the two middle levels have.
+        """
         with torch.no_grad():
             wanted = self(b)
-        levels = [functional.l1_loss(x, y) for x, y in zip(self(a), wanted, strict=True)]
-        return torch.stack(levels).sum()
+        seen = self(a)
+        levels = [functional.l1_loss(x, y) for x, y in zip(seen, wanted, strict=True)]
+        total = torch.stack(levels).sum()
+        if distance:
+            apart = [self._apart(k, seen[k], wanted[k]) for k in (1, 2)]
+            total = total + distance * torch.stack(apart).sum(0).mean()
+        return total
 
     def lpips(self, a: Tensor, b: Tensor) -> Tensor:  # [B]
         """The LPIPS distance (Zhang et al. 2018, eq. 1)."""
-        total = torch.zeros(len(a), device=a.device)
-        for k, (x, y) in enumerate(zip(self(a), self(b), strict=True)):
-            x = x / (x.norm(dim=1, keepdim=True) + 1e-10)
-            y = y / (y.norm(dim=1, keepdim=True) + 1e-10)
-            linear = getattr(self, f"linear{k}").view(1, -1, 1, 1)
-            total = total + ((x - y).square() * linear).sum(1).mean((1, 2))
-        return total
+        levels = enumerate(zip(self(a), self(b), strict=True))
+        return torch.stack([self._apart(k, x, y) for k, (x, y) in levels]).sum(0)
+
+    def _apart(self, level: int, x: Tensor, y: Tensor) -> Tensor:  # [B]
+        x = x / (x.norm(dim=1, keepdim=True) + 1e-10)
+        y = y / (y.norm(dim=1, keepdim=True) + 1e-10)
+        linear = getattr(self, f"linear{level}").view(1, -1, 1, 1)
+        apart: Tensor = ((x - y).square() * linear).sum(1).mean((1, 2))
+        return apart
 
 
 def main() -> None:
@@ -125,7 +138,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for vgg16.npz and alexnet.npz")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    export_network("vgg16", out / "vgg16.npz", convolutions=8)
+    export_network("vgg16", out / "vgg16.npz", convolutions=_CUT_VGG16)
     export_network("alexnet", out / "alexnet.npz", convolutions=5)
 
 

@@ -19,6 +19,7 @@ _DATA = [
     "LatentSync demo2 clip (Apache-2.0 repository, contracted model)",
     "LivePortrait driving clips d0 d3 d6 d10 d11 d12 d14 d18 d19 s18 s20 s29 (MIT repository)",
     "animated illustrations a, b of an Apache-2.0 repository",
+    "heads made of the ICT face model (MIT) by avatar.training.heads",
 ]
 
 

@@ -16,7 +16,7 @@ from avatar.generator.parts import MOUTH, RIGHT_EYE_PART, Part
 from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
 from avatar.training.episodes import EpisodeSampler
 from avatar.training.faces import FaceClips
-from avatar.training.losses import detail_loss, region_weights, steadiness_loss
+from avatar.training.losses import Squares, detail_loss, region_weights, steadiness_loss
 from avatar.training.perceptual import PerceptualFeatures
 from avatar.training.ranks import Ranks
 
@@ -42,7 +42,9 @@ class Settings:
         precision: ``bf16`` (convolutions in bfloat16, all else in float32) or ``fp32``.
         judge_after: samples seen before the discriminator's word counts.
         pixel, perceptual, adversarial, matching, person: weights of the losses.
-        detail: weight of the perceptual loss on small squares about the opening, enlarged.
+        distance: share of LPIPS (of VGG16, up to relu3_3) in the perceptual losses.
+        details: share of the steps in which perceptual looks at a small square about the opening,
+            enlarged, instead of all that is painted.
         steadiness: weight of the difference between painted and true change of neighbours.
         neighbours: share of the steps whose targets are pairs of neighbouring moments.
         opening: extra weight of pixels inside the part's opening; border: inside the lips or iris.
@@ -60,7 +62,8 @@ class Settings:
     adversarial: float = 1.0
     matching: float = 10.0
     person: float = 1.0
-    detail: float = 0.5
+    distance: float = 2.0
+    details: float = 0.5
     steadiness: float = 5.0
     neighbours: float = 0.25
     opening: float = 4.0
@@ -144,20 +147,25 @@ class Trainer:
         self, episode: Episode, painted: Tensor, style: Tensor, judged: bool
     ) -> dict[str, Tensor]:
         settings = self.settings
+        part, random = self.part, self.sampler.random
         painted = painted.contiguous(memory_format=torch.channels_last)
         weight = region_weights(episode.outlines, settings.opening, settings.border)
-        losses = {
-            "pixel": settings.pixel * ((painted - episode.target).abs() * weight).mean(),
-            "perceptual": settings.perceptual * self.vgg.loss(painted.clamp(-1, 1), episode.target),
-        }
-        if settings.detail:
-            losses["detail"] = settings.detail * detail_loss(
-                painted, episode, self.part, self.vgg, self.sampler.random
+        losses = {"pixel": settings.pixel * ((painted - episode.target).abs() * weight).mean()}
+        squares = Squares.painted(episode, part)
+        seen, true = squares.of(painted, part), squares.of(episode.target, part)
+        if random.random() < settings.details:
+            losses["detail"] = settings.perceptual * detail_loss(
+                painted, episode, part, self.vgg, random, settings.distance
+            )
+        else:
+            losses["perceptual"] = settings.perceptual * self.vgg.loss(
+                seen.clamp(-1, 1), true, settings.distance
             )
         if judged:
-            fake, fake_features = self.judge(painted, episode.outlines, episode.person)
+            outlines = squares.of(episode.outlines, part)
+            fake, fake_features = self.judge(seen, outlines, episode.person)
             with torch.no_grad():
-                real_features = self.judge(episode.target, episode.outlines, episode.person)[1]
+                real_features = self.judge(true, outlines, episode.person)[1]
             losses["adversarial"] = -settings.adversarial * fake.mean()
             losses["matching"] = settings.matching * feature_matching(real_features, fake_features)
             losses["person"] = settings.person * functional.l1_loss(
@@ -166,9 +174,11 @@ class Trainer:
         return losses
 
     def _step_judge(self, episode: Episode, painted: Tensor) -> Tensor:
+        squares = Squares.painted(episode, self.part)
+        outlines = squares.of(episode.outlines, self.part)
         with self._fast():
-            real, _ = self.judge(episode.target, episode.outlines, episode.person)
-            fake, _ = self.judge(painted, episode.outlines, episode.person)
+            real, _ = self.judge(squares.of(episode.target, self.part), outlines, episode.person)
+            fake, _ = self.judge(squares.of(painted, self.part), outlines, episode.person)
             loss = hinge_discriminator(real.float(), fake.float())
         self.judge_optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
