@@ -17,7 +17,7 @@ import skimage.data
 import soundfile
 from PIL import Image
 
-from avatar import Avatar
+from avatar import Audio, Avatar, load_audio
 from avatar.cli import run
 from avatar.engine import Engine
 from avatar.errors import (
@@ -32,6 +32,7 @@ from avatar.errors import (
 )
 from avatar.face import FaceDetector
 from avatar.media import VideoReader
+from avatar.motion import track
 from avatar.types import Face, ImageArray, Landmarks
 
 Run = Callable[..., tuple[int, str]]
@@ -265,6 +266,17 @@ def test_an_avatar_file_among_the_photos_is_told_its_option(speak: Run) -> None:
     code, said = speak("me.avatar")
     assert code == ConfigError.exit_code
     assert "--avatar me.avatar" in said
+
+
+def test_a_track_and_a_rate_of_the_wrong_kind(tmp_path: Path) -> None:
+    wrong: Any = None
+    sound = (np.zeros(900, np.float32), 16_000)
+    with pytest.raises(ConfigError, match=r"must be an avatar\.Style"):
+        track(sound, style=wrong)
+    rate: Any = 16_000.0
+    for make in (lambda: load_audio(sound, sample_rate=rate), lambda: Audio(sound[0], rate)):
+        with pytest.raises(AudioError, match="whole number of hertz"):
+            make()
 
 
 def test_what_drives_no_face(portrait: ImageArray) -> None:

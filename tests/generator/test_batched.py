@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avatar.generator import Background, Generator, Portrait
+from avatar.generator import generator as generator_module
 from avatar.generator.batched import Batches
 from avatar.generator.batched import batches as batched
 from avatar.generator.batched.batches import BATCH_SIZES, batch_sizes, tell
@@ -55,6 +56,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def generator() -> Generator:
+    """One that multiplies in float32, so that two ways to the same picture agree; in bfloat16 a sum
+    taken in another order moves a bright edge beside a dark one by some levels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator_module, "fast_dtype", lambda device: torch.float32)
+        return Generator.load()
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +112,11 @@ def assert_equal(found: Sequence[ImageArray], right: Sequence[ImageArray]) -> No
         np.testing.assert_array_equal(one, other)
 
 
-def assert_near(found: ImageArray, right: ImageArray) -> None:
+def assert_near(found: ImageArray, right: ImageArray, most: int = 1) -> None:
     """The same but for rounding."""
     assert found.shape == right.shape
     off = np.abs(found.astype(int) - right)
-    assert off.max() <= 2
+    assert off.max() <= most
     assert (off > 0).mean() < 0.01
     assert (off > 1).mean() < 0.0001
 
@@ -116,6 +126,15 @@ def test_it_draws_what_the_cpu_draws(
 ) -> None:
     for found, (portrait, points) in zip(make().draw(wanted), wanted, strict=True):
         assert_near(found, generator.render(portrait, points))
+
+
+def test_as_this_machine_multiplies_too(wanted: Wanted) -> None:
+    own = Generator.load()
+    decoders = {name: OneByOne(one) for name, one in own._decoders.items()}
+    for found, (portrait, points) in zip(
+        Batches(CPU, GROUPS, decoders).draw(wanted), wanted, strict=True
+    ):
+        assert_near(found, own.render(portrait, points), most=3)
 
 
 @pytest.mark.parametrize("size", [65, 257, 520])

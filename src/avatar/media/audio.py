@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any, BinaryIO, cast
 
 import av
@@ -39,6 +40,8 @@ def load_audio(source: AudioSource, *, sample_rate: int | None = None) -> Audio:
         >>> load_audio("speech.wav", sample_rate=16_000).duration_seconds
         3.2
     """
+    if sample_rate is not None and not isinstance(sample_rate, Integral):
+        raise AudioError(f"sample_rate must be a whole number of hertz, got {sample_rate!r}")
     chunks = list(iter_audio(source, chunk_seconds=10.0))
     rate = chunks[0].sample_rate
     if sample_rate is None or sample_rate == rate:

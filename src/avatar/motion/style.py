@@ -79,6 +79,17 @@ class Style:
             object.__setattr__(self, "gaze", _gaze(self.gaze))
 
 
+def checked(style: object) -> Style:
+    """What was given as a style, where it is one.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(style, Style):
+        raise ConfigError(f"style must be an avatar.Style, got {type(style).__name__}")
+    return style
+
+
 def _named(
     setting: str, values: object, find: Callable[[str], tuple[str, ...]], low: float, high: float
 ) -> dict[str, float]:

@@ -23,7 +23,7 @@ from avatar.face import FaceRig
 from avatar.motion.audio_to_face import AudioToFace
 from avatar.motion.retarget import Retargeter
 from avatar.motion.stream import MotionStream
-from avatar.motion.style import NEUTRAL, Style
+from avatar.motion.style import NEUTRAL, Style, checked
 from avatar.types import ARKIT_NAMES, LANDMARK_COUNT, VISEME_NAMES, FloatArray, Landmarks, Motion
 
 if TYPE_CHECKING:
@@ -153,14 +153,14 @@ def track(
 
     Raises:
         AudioError: it cannot be read, is empty or not finite.
-        ConfigError: ``fps`` out of range, or ``seed`` negative.
+        ConfigError: ``fps`` out of range, ``seed`` negative, or ``style`` is none.
     """
     from avatar.media.audio import iter_audio
     from avatar.media.resample import StreamResampler
 
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
-    stream = MotionStream(model or _shipped_model(), fps=fps, seed=seed, style=style)
+    stream = MotionStream(model or _shipped_model(), fps=fps, seed=seed, style=checked(style))
     resampler: StreamResampler | None = None
     parts: list[Motion] = []
     for chunk in iter_audio(audio, chunk_seconds=_CHUNK_SECONDS):

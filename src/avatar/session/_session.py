@@ -18,6 +18,7 @@ from avatar.config import SessionConfig
 from avatar.engine import Engine, FrameRequest, Reading
 from avatar.errors import ConfigError, SessionClosedError
 from avatar.motion import NEUTRAL, Ear, Style
+from avatar.motion.style import checked
 from avatar.session._awaiting import AsyncFrames, drawn
 from avatar.session._intake import Intake
 from avatar.session._likeness import Likeness
@@ -94,7 +95,7 @@ class Session:
         self._realtime = config.pacing == "realtime"
         # Then a frame is due at a time that is known before it.
         self._on_grid = self._realtime and config.idle and not config.ahead_seconds
-        self._timeline = Timeline(engine.audio_to_face, config=config, style=_checked(style))
+        self._timeline = Timeline(engine.audio_to_face, config=config, style=checked(style))
         self._intake = Intake(config.sample_rate)
         self._output = OutputClock(
             sample_rate=config.sample_rate,
@@ -209,7 +210,7 @@ class Session:
             SessionClosedError: after ``close``.
         """
         with self._change():
-            self._timeline.restyle(_checked(style), now=now)
+            self._timeline.restyle(checked(style), now=now)
 
     def close(self) -> None:
         """Let go of everything; frames that were not read are lost. May be called twice."""
@@ -429,9 +430,3 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosedError("this session is closed; make another with avatar.session()")
-
-
-def _checked(style: Style) -> Style:
-    if not isinstance(style, Style):
-        raise ConfigError(f"style must be an avatar.Style, got {type(style).__name__}")
-    return style

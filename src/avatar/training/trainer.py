@@ -62,11 +62,11 @@ class Settings:
     adversarial: float = 1.0
     matching: float = 10.0
     person: float = 1.0
-    distance: float = 2.0
-    details: float = 0.5
+    distance: float = 4.0
+    details: float = 0.75
     steadiness: float = 5.0
     neighbours: float = 0.25
-    opening: float = 4.0
+    opening: float = 6.0
     border: float = 0.5
     average: float = 0.999
 
