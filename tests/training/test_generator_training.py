@@ -294,7 +294,9 @@ def test_the_seed_decides_the_run(
 def test_the_loss_falls_on_a_few_faces(
     clips: FaceClips, networks: dict[str, PerceptualFeatures]
 ) -> None:
-    one = trainer("eye", clips, networks, Settings(batch=4, judge_after=10**9, rate=1e-3))
+    # The LPIPS of networks that learned nothing leads nowhere.
+    settings = Settings(batch=4, judge_after=10**9, rate=1e-3, distance=0.0)
+    one = trainer("eye", clips, networks, settings)
     episode = EpisodeSampler(clips, PARTS["eye"][0], seed=8).draw(8, 2, augment=False)
 
     def apart() -> float:
@@ -302,7 +304,7 @@ def test_the_loss_falls_on_a_few_faces(
             return float((paint(one.model, episode)[0] - episode.target).abs().mean())
 
     before = apart()
-    for _ in range(24):
+    for _ in range(36):
         one.step()
     assert apart() < 0.9 * before
 
