@@ -304,7 +304,7 @@ def test_the_loss_falls_on_a_few_faces(
             return float((paint(one.model, episode)[0] - episode.target).abs().mean())
 
     before = apart()
-    for _ in range(36):
+    for _ in range(24):
         one.step()
     assert apart() < 0.9 * before
 
