@@ -517,11 +517,12 @@ def test_two_processes_train_one_model_on_different_batches(
     }  # fmt: skip
     arguments = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment["PYTHONFAULTHANDLER"] = "1"  # a process that aborts says where
     done = subprocess.run(
         [sys.executable, *launch, *arguments],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [line["samples"] for line in lines] == [4, 8]
     assert len(torch.load(tmp_path / "run" / "last.pt", weights_only=False)["random"]) == 2
