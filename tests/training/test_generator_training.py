@@ -27,13 +27,18 @@ from avatar.generator.networks import PartGenerator, paint_window
 from avatar.media import VideoWriter, load_image
 from avatar.motion import Retargeter
 from avatar.training.board import Board
-from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
+from avatar.training.discriminator import (
+    Discriminator,
+    feature_matching,
+    hinge_discriminator,
+    hinge_generator,
+)
 from avatar.training.episodes import EpisodeSampler
 from avatar.training.faces import CROP, FaceClips, write_folder
 from avatar.training.generator import PARTS, Settings, Trainer, Until, evaluate, run
 from avatar.training.generator import _parser as parser
 from avatar.training.generator import _settings as read_settings
-from avatar.training.losses import Squares, detail_loss, region_weights, steadiness_loss
+from avatar.training.losses import Squares, region_weights, steadiness_loss
 from avatar.training.perceptual import PerceptualFeatures
 from avatar.types import ARKIT_NAMES
 
@@ -339,27 +344,36 @@ def test_a_run_leaves_a_log_a_sheet_a_checkpoint_and_weights(
     assert state["samples"] == 2
 
 
-@pytest.mark.parametrize(("size", "outlines"), [(192, 2), (96, 3)])
-def test_the_judge_answers_with_a_map_for_each_person(size: int, outlines: int) -> None:
+def test_the_judge_answers_with_maps_for_each_person() -> None:
     torch.manual_seed(0)
-    judge = Discriminator(outlines, people=5, style=16, width=8)
-    patch, maps = torch.randn(2, 3, size, size), torch.randn(2, outlines, size // 2, size // 2)
-    score, features = judge(patch, maps, torch.tensor([0, 4]))
-    assert score.shape == (2, 1, size // 16, size // 16)
-    assert [f.shape[1] for f in features] == [8, 16, 32, 48]
-    assert [f.shape[-1] for f in features] == [size // 2**k for k in range(1, 5)]
+    judge = Discriminator([6, 10], outlines=2, people=5, style=16, width=8)
+    seen = [torch.rand(2, 6, 32, 32), torch.rand(2, 10, 16, 16)]
+    maps = torch.randn(2, 2, 48, 48)
+    scores, features = judge(seen, maps, torch.tensor([0, 4]))
+    assert [score.shape for score in scores] == [(2, 1, 32, 32), (2, 1, 16, 16)]
+    assert [f.shape for f in features] == [(2, 8, 32, 32), (2, 8, 16, 16)]
     with torch.no_grad():
         judge.people.weight[3] += 1.0
-        other = judge.eval()(patch, maps, torch.tensor([0, 3]))[0]
-        same = judge(patch, maps, torch.tensor([0, 4]))[0]
+        other = judge.eval()(seen, maps, torch.tensor([0, 3]))[0]
+        same = judge(seen, maps, torch.tensor([0, 4]))[0]
+        elsewhere = judge(seen, -maps, torch.tensor([0, 4]))[0]
+        brighter = judge([3.0 * level for level in seen], maps, torch.tensor([0, 4]))[0]
     assert torch.equal(other[0], same[0])
-    assert not torch.allclose(other[1], same[1])
+    assert torch.equal(other[1][0], same[1][0])
+    assert not torch.allclose(other[1][1], same[1][1])
+    for told, at_first, elsewhere_, brighter_ in zip(
+        scores, same, elsewhere, brighter, strict=True
+    ):
+        assert told.shape == at_first.shape
+        assert not torch.allclose(elsewhere_, at_first)
+        assert torch.allclose(brighter_, at_first, atol=1e-4)
 
 
 def test_the_judge_is_content_when_it_tells_true_from_painted() -> None:
     score: Any = torch.full((2, 1, 3, 3), 1.5)
-    assert hinge_discriminator(score, -score) == 0
-    assert hinge_discriminator(-score, score) == 5
+    assert hinge_discriminator([score, score], [-score, -score]) == 0
+    assert hinge_discriminator([-score, score], [score, -score]) == 2.5
+    assert hinge_generator([score, -score / 3]) == -0.5
     assert feature_matching([score], [score]) == 0
     assert feature_matching([score], [score + 2]) == 2
 
@@ -456,14 +470,18 @@ def test_detail_is_compared_about_the_opening_alone(
 ) -> None:
     where, _ = PARTS[part]
     episode = EpisodeSampler(clips, where, seed=2).draw(2, 1, augment=False)
-    vgg, random = networks["vgg16"], np.random.default_rng(0)
-    assert float(detail_loss(episode.target, episode, where, vgg, random)) == pytest.approx(
-        0, abs=1e-6
-    )
+    vgg = networks["vgg16"]
+    squares = Squares.close(episode, where, np.random.default_rng(0))
+    shown = squares.look(episode.target, where)
+    assert shown.shape[-1] == 2 * squares.side == where.size * 2 // 3
     border = episode.target.clone()
     border[..., : where.size // 12, :] += 1.0
-    assert float(detail_loss(border, episode, where, vgg, random)) == pytest.approx(0, abs=1e-6)
-    assert float(detail_loss(episode.target + 0.2, episode, where, vgg, random)) > 1e-4
+    assert torch.equal(squares.look(border, where), shown)
+    seen, other = vgg(shown), vgg(squares.look(episode.target + 0.2, where))
+    assert vgg.channels == [level.shape[1] for level in seen]
+    for distance in (0.0, 4.0):
+        assert float(vgg.apart(seen, seen, distance)) == 0
+    assert 1e-4 < float(vgg.apart(seen, other)) < float(vgg.apart(seen, other, 4.0))
 
 
 def test_settings_come_from_a_file_and_options_win(

@@ -58,7 +58,7 @@ def test_the_whole_of_a_real_checkpoint_fits(tmp_path: Path) -> None:
         out = tmp_path / part
         out.mkdir()
         model = PartGenerator(config).state_dict()
-        judge = Discriminator(config.outlines, 300, config.style).state_dict()
+        judge = Discriminator([128, 256, 512], config.outlines, 300, config.style).state_dict()
         moments = [{name: torch.randn_like(v) for name, v in model.items()} for _ in range(3)]
         others = [{name: torch.randn_like(v) for name, v in judge.items()} for _ in range(2)]
         gpu_run.split({"model": model, "judge": judge, "rest": [*moments, *others]}, out)

@@ -1,10 +1,14 @@
-"""Projection discriminator of one face part (Miyato & Koyama 2018, as used by Zakharov et al., eq.
-5).
+"""A discriminator on what VGG16 sees (Projected GANs, Sauer et al. 2021, arXiv 2111.01007).
+
+A network that judges pixels must first learn to see, which takes hundreds of thousands of pictures.
+One that judges the features of a network that sees already tells painted from true after thousands,
+and the perceptual loss has computed them anyway. As in Zakharov et al., equation 5, the person has
+a say by projection (Miyato & Koyama 2018).
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,47 +19,75 @@ from avatar.generator.networks import SLOPE, conv
 
 
 class Discriminator(nn.Module):
-    """Realism of a patch given the wanted outlines and the person.
+    """Realism of a picture, given the wanted outlines and the person.
 
-    The score is a map of local scores plus the projection of the pooled features onto the person's
-    vector W_i.
+    Each level of features has a small network of its own, which answers with a map of local scores;
+    to those of the coarsest the projection of what it saw onto the person's vector W_i is added.
+
+    Args:
+        levels: channels of the features, from fine to coarse.
+        outlines: number of outline maps.
+        people: how many there are.
+        style: length of W_i.
+        width: channels of the small networks.
     """
 
-    def __init__(self, outlines: int, people: int, style: int, width: int = 48) -> None:
+    def __init__(
+        self, levels: Sequence[int], outlines: int, people: int, style: int, width: int = 64
+    ) -> None:
         super().__init__()
-        widths = [12 + outlines, width, 2 * width, 4 * width, 6 * width]
-        self.layers = nn.ModuleList(
-            spectral_norm(conv(a, b, 1 if k == 0 else 2, 3 if k == 0 else 5))
-            for k, (a, b) in enumerate(pairwise(widths))
+        self.first = nn.ModuleList(
+            spectral_norm(conv(level + outlines, width, kernel=1)) for level in levels
         )
-        self.local = conv(widths[-1], 1)
-        self.project = nn.Linear(widths[-1], style)
+        self.second = nn.ModuleList(spectral_norm(conv(width, width)) for _ in levels)
+        self.local = nn.ModuleList(conv(width, 1) for _ in levels)
+        self.project = nn.Linear(width, style)
         self.people = nn.Embedding(people, style)
         self.common = nn.Parameter(torch.zeros(style))
         nn.init.normal_(self.people.weight, std=0.02)
 
     def forward(
         self,
-        patch: Tensor,  # [B, 3, S, S] in [-1, 1]
-        outlines: Tensor,  # [B, outlines, S/2, S/2]
+        seen: Sequence[Tensor],  # [B, C, h, w] each, from fine to coarse
+        outlines: Tensor,  # [B, outlines, H, W]
         person: Tensor,  # [B] int64
-    ) -> tuple[Tensor, list[Tensor]]:  # score [B, 1, h, w], features for matching
-        x = torch.cat([functional.pixel_unshuffle(patch, 2), outlines], 1)
-        features = []
-        for layer in self.layers:
-            x = functional.leaky_relu(layer(x), SLOPE)
+    ) -> tuple[list[Tensor], list[Tensor]]:  # scores [B, 1, h, w] and features to match, by level
+        scores, features = [], []
+        for level, first, second, local in zip(
+            seen, self.first, self.second, self.local, strict=True
+        ):
+            wanted = functional.interpolate(outlines, level.shape[-2:], mode="bilinear")
+            x = torch.cat([_normalised(level), wanted], 1)
+            x = functional.leaky_relu(first(x), SLOPE)
+            x = functional.leaky_relu(second(x), SLOPE)
+            scores.append(local(x))
             features.append(x)
-        pooled = self.project(x.mean((2, 3)))
-        projection = (pooled * (self.people(person) + self.common)).sum(1)
-        score: Tensor = self.local(x) + projection.view(-1, 1, 1, 1)
-        return score, features
+        projection = self.project(features[-1].mean((2, 3)))
+        projection = (projection * (self.people(person) + self.common)).sum(1)
+        scores[-1] = scores[-1] + projection.view(-1, 1, 1, 1)
+        return scores, features
 
 
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return functional.relu(1.0 - real).mean() + functional.relu(1.0 + fake).mean()
+def _normalised(level: Tensor) -> Tensor:  # [B, C, h, w]
+    """With a root mean square of 1 in each place: bright and dark places count alike."""
+    return level * torch.rsqrt(level.square().mean(1, keepdim=True) + 1e-6)
 
 
-def feature_matching(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """0 where all is told apart by a margin, 2 where nothing is."""
+    losses = [
+        functional.relu(1.0 - true).mean() + functional.relu(1.0 + made).mean()
+        for true, made in zip(real, fake, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
+    """The lower, the more is taken for true."""
+    return -torch.stack([made.mean() for made in fake]).mean()
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return torch.stack(
         [functional.l1_loss(f, r.detach()) for f, r in zip(fake, real, strict=True)]
     ).mean()

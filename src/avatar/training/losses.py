@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from avatar.generator.episodes import Episode
 from avatar.generator.parts import Part
-from avatar.training.perceptual import PerceptualFeatures
 
 _EDGE = -0.05
 """Signed distance from which a pixel counts as inside an outline."""
@@ -34,28 +33,27 @@ class Squares:
     Attributes:
         corners: ``[B, 2]`` even pixels of the patch (right, down).
         side: in pixels, even.
+        enlarged: how many times a picture of it is enlarged to be looked at.
     """
 
     corners: NDArray[np.int64]
     side: int
+    enlarged: int = 1
 
     @classmethod
     def painted(cls, episode: Episode, part: Part) -> Squares:
         """What paint reaches: of a mouth two thirds of the patch."""
-        size = part.size
-        return cls.about(episode, part, size if part.opening is None else size * 2 // 3)
+        side = part.size if part.opening is None else part.size * 2 // 3
+        return cls(_corners(episode, part, side), side)
 
     @classmethod
-    def about(
-        cls, episode: Episode, part: Part, side: int, random: np.random.Generator | None = None
-    ) -> Squares:
-        """With ``random`` up to a quarter of the side off the middle."""
-        ring = episode.numbers[:, : 2 * len(part.outlines[0])]
-        middle = ring.view(len(ring), -1, 2).float().mean(1).cpu().numpy()
-        corners = (middle + 1.0) * ((part.size - 1) / 2) - side / 2
-        if random is not None:
-            corners = corners + random.uniform(-side / 4, side / 4, corners.shape)
-        return cls(corners.clip(0, part.size - side).astype(np.int64) // 2 * 2, side)
+    def close(cls, episode: Episode, part: Part, random: np.random.Generator) -> Squares:
+        """A third of the patch, enlarged twice, up to a quarter of its side off the middle.
+
+        VGG16 sees a tooth of six pixels as texture; enlarged, it sees its edge.
+        """
+        side = part.size // 3
+        return cls(_corners(episode, part, side, random), side, enlarged=2)
 
     def of(self, maps: Tensor, part: Part) -> Tensor:  # [B, C, S, S] or half as large
         """What ``maps`` show there."""
@@ -67,22 +65,25 @@ class Squares:
         ]
         return torch.stack(cut).contiguous(memory_format=torch.channels_last)
 
+    def look(self, pictures: Tensor, part: Part) -> Tensor:  # [B, 3, S, S]
+        """What ``pictures`` show there, enlarged."""
+        shown = self.of(pictures, part)
+        if self.enlarged > 1:
+            shown = functional.interpolate(shown, scale_factor=self.enlarged, mode="bilinear")
+        return shown
 
-def detail_loss(
-    painted: Tensor, episode: Episode, part: Part, vgg: PerceptualFeatures,
-    random: np.random.Generator, distance: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """Perceptual loss of a small square of each patch, enlarged twice.
 
-    VGG16 sees a tooth of six pixels as texture; enlarged, it sees its edge. The square, a third of
-    the patch, lies about the part's opening.
-    """
-    squares = Squares.about(episode, part, part.size // 3, random)
-    large = [
-        functional.interpolate(squares.of(image, part), scale_factor=2.0, mode="bilinear")
-        for image in (painted, episode.target)
-    ]
-    return vgg.loss(large[0].clamp(-1, 1), large[1], distance)
+def _corners(
+    episode: Episode, part: Part, side: int, random: np.random.Generator | None = None
+) -> NDArray[np.int64]:
+    """With ``random`` up to a quarter of the side off the middle of the opening."""
+    ring = episode.numbers[:, : 2 * len(part.outlines[0])]
+    middle = ring.view(len(ring), -1, 2).float().mean(1).cpu().numpy()
+    corners = (middle + 1.0) * ((part.size - 1) / 2) - side / 2
+    if random is not None:
+        corners = corners + random.uniform(-side / 4, side / 4, corners.shape)
+    rounded: NDArray[np.int64] = corners.clip(0, part.size - side).astype(np.int64) // 2 * 2
+    return rounded
 
 
 def steadiness_loss(painted: Tensor, target: Tensor) -> Tensor:

@@ -106,18 +106,28 @@ class PerceptualFeatures(nn.Module):
                 done += 1
         return kept
 
-    def loss(self, a: Tensor, b: Tensor, distance: float = 0.0) -> Tensor:
-        """Mean absolute difference of the activations, summed over levels, and ``distance`` times
-        the part of LPIPS that the two middle levels have.
+    @property
+    def channels(self) -> list[int]:
+        """Of each level."""
+        found, done = [], 0
+        for kind, _ in self.layers:
+            if kind.startswith("conv"):
+                if done == self.convolutions:
+                    break
+                done += 1
+            elif kind == "keep":
+                found.append(len(getattr(self, f"weight{done - 1}")))
+        return found
+
+    def apart(self, seen: list[Tensor], wanted: list[Tensor], distance: float = 0.0) -> Tensor:
+        """Mean absolute difference of two pictures' activations, summed over levels, and
+        ``distance`` times the part of LPIPS that the two middle levels have.
         """
-        with torch.no_grad():
-            wanted = self(b)
-        seen = self(a)
         levels = [functional.l1_loss(x, y) for x, y in zip(seen, wanted, strict=True)]
         total = torch.stack(levels).sum()
         if distance:
-            apart = [self._apart(k, seen[k], wanted[k]) for k in (1, 2)]
-            total = total + distance * torch.stack(apart).sum(0).mean()
+            share = [self._apart(k, seen[k], wanted[k]) for k in (1, 2)]
+            total = total + distance * torch.stack(share).sum(0).mean()
         return total
 
     def lpips(self, a: Tensor, b: Tensor) -> Tensor:  # [B]

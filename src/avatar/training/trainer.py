@@ -13,10 +13,15 @@ from avatar.errors import ConfigError, InputError
 from avatar.generator.episodes import Episode, paint
 from avatar.generator.networks import PartConfig, PartGenerator, channels_last
 from avatar.generator.parts import MOUTH, RIGHT_EYE_PART, Part
-from avatar.training.discriminator import Discriminator, feature_matching, hinge_discriminator
+from avatar.training.discriminator import (
+    Discriminator,
+    feature_matching,
+    hinge_discriminator,
+    hinge_generator,
+)
 from avatar.training.episodes import EpisodeSampler
 from avatar.training.faces import FaceClips
-from avatar.training.losses import Squares, detail_loss, region_weights, steadiness_loss
+from avatar.training.losses import Squares, region_weights, steadiness_loss
 from avatar.training.perceptual import PerceptualFeatures
 from avatar.training.ranks import Ranks
 
@@ -29,6 +34,9 @@ PARTS: dict[str, tuple[Part, PartConfig]] = {
 """The part and the size of its networks."""
 
 _STATEFUL = ("model", "smooth", "judge", "optimiser", "judge_optimiser")
+_JUDGED = 1
+"""The level of VGG16 from which on the discriminator looks: relu2_2."""
+
 _PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -79,6 +87,16 @@ class Settings:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What the discriminator is shown of a batch: features of true and of painted pictures."""
+
+    true: list[Tensor]
+    made: list[Tensor]
+    outlines: Tensor
+    person: Tensor
+
+
 class Trainer:
     """The state of one run and its step, in one of its processes."""
 
@@ -100,7 +118,10 @@ class Trainer:
         self.smooth = channels_last(PartGenerator(config).to(device))
         self.smooth.load_state_dict(self.model.state_dict())
         people = int(clips.people.max()) + 1
-        self.judge = channels_last(Discriminator(config.outlines, people, config.style).to(device))
+        levels = vgg.channels[_JUDGED:]
+        self.judge = channels_last(
+            Discriminator(levels, config.outlines, people, config.style).to(device)
+        )
         self.vgg = channels_last(vgg.to(device))
         self.optimiser = torch.optim.Adam(self.model.parameters(), settings.rate, betas=(0.5, 0.99))
         self.judge_optimiser = torch.optim.Adam(
@@ -118,7 +139,7 @@ class Trainer:
         judged = self.samples >= settings.judge_after
         with self._fast():
             painted, style = paint(self.model, episode)
-            losses = self._losses(episode, painted, style, judged)
+            losses, shown = self._losses(episode, painted, style, judged)
             if neighbours:
                 losses["steadiness"] = settings.steadiness * steadiness_loss(
                     painted, episode.target
@@ -130,7 +151,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimiser.step()
         if self.samples >= 0.5 * settings.judge_after:
-            losses["judge"] = self._step_judge(episode, painted.detach())
+            losses["judge"] = self._step_judge(shown)
         self.samples += settings.batch * self.ranks.world
         with torch.no_grad():
             for slow, fast in zip(self.smooth.parameters(), self.model.parameters(), strict=True):
@@ -145,41 +166,43 @@ class Trainer:
 
     def _losses(
         self, episode: Episode, painted: Tensor, style: Tensor, judged: bool
-    ) -> dict[str, Tensor]:
-        settings = self.settings
-        part, random = self.part, self.sampler.random
+    ) -> tuple[dict[str, Tensor], _Shown]:
+        settings, part = self.settings, self.part
         painted = painted.contiguous(memory_format=torch.channels_last)
         weight = region_weights(episode.outlines, settings.opening, settings.border)
         losses = {"pixel": settings.pixel * ((painted - episode.target).abs() * weight).mean()}
-        squares = Squares.painted(episode, part)
-        seen, true = squares.of(painted, part), squares.of(episode.target, part)
-        if random.random() < settings.details:
-            losses["detail"] = settings.perceptual * detail_loss(
-                painted, episode, part, self.vgg, random, settings.distance
-            )
-        else:
-            losses["perceptual"] = settings.perceptual * self.vgg.loss(
-                seen.clamp(-1, 1), true, settings.distance
-            )
+        close = self.sampler.random.random() < settings.details
+        squares = (
+            Squares.close(episode, part, self.sampler.random)
+            if close
+            else Squares.painted(episode, part)
+        )
+        with torch.no_grad():
+            true = self.vgg(squares.look(episode.target, part))
+        made = self.vgg(squares.look(painted, part).clamp(-1, 1))
+        losses["detail" if close else "perceptual"] = settings.perceptual * self.vgg.apart(
+            made, true, settings.distance
+        )
+        shown = _Shown(
+            true[_JUDGED:], made[_JUDGED:], squares.of(episode.outlines, part), episode.person
+        )
         if judged:
-            outlines = squares.of(episode.outlines, part)
-            fake, fake_features = self.judge(seen, outlines, episode.person)
+            scores, features = self.judge(shown.made, shown.outlines, shown.person)
             with torch.no_grad():
-                real_features = self.judge(true, outlines, episode.person)[1]
-            losses["adversarial"] = -settings.adversarial * fake.mean()
-            losses["matching"] = settings.matching * feature_matching(real_features, fake_features)
+                true_features = self.judge(shown.true, shown.outlines, shown.person)[1]
+            losses["adversarial"] = settings.adversarial * hinge_generator(scores)
+            losses["matching"] = settings.matching * feature_matching(true_features, features)
             losses["person"] = settings.person * functional.l1_loss(
                 style, self.judge.people(episode.person).detach()
             )
-        return losses
+        return losses, shown
 
-    def _step_judge(self, episode: Episode, painted: Tensor) -> Tensor:
-        squares = Squares.painted(episode, self.part)
-        outlines = squares.of(episode.outlines, self.part)
+    def _step_judge(self, shown: _Shown) -> Tensor:
+        made = [level.detach() for level in shown.made]
         with self._fast():
-            real, _ = self.judge(squares.of(episode.target, self.part), outlines, episode.person)
-            fake, _ = self.judge(squares.of(painted, self.part), outlines, episode.person)
-            loss = hinge_discriminator(real.float(), fake.float())
+            real, _ = self.judge(shown.true, shown.outlines, shown.person)
+            fake, _ = self.judge(made, shown.outlines, shown.person)
+            loss = hinge_discriminator([s.float() for s in real], [s.float() for s in fake])
         self.judge_optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.ranks.average(self.judge.parameters())
