@@ -47,7 +47,7 @@ class Squares:
         return cls(_corners(episode, part, side), side)
 
     @classmethod
-    def close(cls, episode: Episode, part: Part, random: np.random.Generator) -> Squares:
+    def close_up(cls, episode: Episode, part: Part, random: np.random.Generator) -> Squares:
         """A third of the patch, enlarged twice, up to a quarter of its side off the middle.
 
         VGG16 sees a tooth of six pixels as texture; enlarged, it sees its edge.

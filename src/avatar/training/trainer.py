@@ -67,8 +67,8 @@ class Settings:
     judge_after: int = 20_000
     pixel: float = 10.0
     perceptual: float = 1.0
-    adversarial: float = 1.0
-    matching: float = 10.0
+    adversarial: float = 0.3
+    matching: float = 2.0
     person: float = 1.0
     distance: float = 4.0
     details: float = 0.75
@@ -173,7 +173,7 @@ class Trainer:
         losses = {"pixel": settings.pixel * ((painted - episode.target).abs() * weight).mean()}
         close = self.sampler.random.random() < settings.details
         squares = (
-            Squares.close(episode, part, self.sampler.random)
+            Squares.close_up(episode, part, self.sampler.random)
             if close
             else Squares.painted(episode, part)
         )
