@@ -505,6 +505,8 @@ def test_settings_come_from_a_file_and_options_win(
 
 
 CHECKED = """
+from pathlib import Path
+
 from avatar.training import generator
 
 save = generator._save
@@ -520,6 +522,8 @@ def checked(trainer, out):
 
 generator._save = checked
 generator.main()
+threads = {task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()}
+assert not [name for name in threads if "gloo" in name], threads
 """
 
 

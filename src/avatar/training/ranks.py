@@ -31,6 +31,11 @@ class Ranks:
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls()
+        # Optimisers import this module. Once the processes have met, its functions would take their
+        # group as a default argument for good, and the threads of a group that outlives the
+        # interpreter abort the process now and then.
+        import torch.distributed.nn.functional  # noqa: F401
+
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         return cls(dist.get_rank(), world)
 
