@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from avatar.generator import Generator
-from avatar.generator.episodes import cut, warp_features
+from avatar.generator.episodes import cut, sample_at
 from avatar.generator.parts import MOUTH
 from avatar.personal.faces import PersonFaces, mouth_openness
 from avatar.personal.learn import Learner, Learnt, Settings, learn
@@ -100,11 +100,11 @@ class Bench:
         """The tested frames; ``style`` for the shipped decoder, which is told it."""
         count = len(self.tested.target)
         features = self.features.expand(count, -1, -1, -1)
-        carried = warp_features(features, self.tested.feature_grid)
+        carried = sample_at(features, self.tested.feature_grid)
         told = (self.tested.warped, self.tested.outlines, self.tested.numbers)
         styles = [one.expand(count, -1) for one in style]
         residual: Tensor = decoder(*told, *styles, carried)
-        return (self.tested.warped + residual).clamp(-1, 1)
+        return (self.tested.warped + residual * self.tested.share).clamp(-1, 1)
 
     @torch.no_grad()
     def distance(self, painted: Tensor) -> float:

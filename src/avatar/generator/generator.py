@@ -19,6 +19,7 @@ from avatar.errors import ConfigError, InputError, WeightsError
 from avatar.generator.batched import Batches
 from avatar.generator.chained import ChainedDecoder
 from avatar.generator.deltas import Deltas
+from avatar.generator.inside import Inside
 from avatar.generator.lids import CLOSINGS, closed_by, closing_eyes
 from avatar.generator.networks import Decoder, PartConfig, PartGenerator, channels_last
 from avatar.generator.packed import packed
@@ -122,13 +123,14 @@ class Generator:
         if not photos:
             raise InputError("at least one photo is needed")
         views = [self._look_at(image, face) for image, face in photos]
-        first = views[0]
+        first, lit = views[0], _in_one_light(views)
         image, face = photos[0]
         portrait = Portrait.of(
             image, face.landmarks, face.expression,
             styles={name: view.style for name, (view, _) in first.items()},
             features={name: view.features for name, (view, _) in first.items()},
-            views=_in_one_light(views) if len(views) > 1 else None,
+            views=lit if len(views) > 1 else None,
+            inside=_inside(lit[MOUTH.name]),
         )  # fmt: skip
         portrait = self._with_lids(portrait, {name: view for name, (view, _) in first.items()})
         return portrait if deltas is None else self._personal(portrait, deltas)
@@ -308,6 +310,13 @@ class _Scene:
             image = portrait.cutout.lay(image, self.positions, portrait.region)
         drawn: ImageArray = image.numpy()
         return drawn
+
+
+def _inside(mouths: tuple[View, ...]) -> Inside | None:
+    """What the photos show between the lips; None if they are closed in all."""
+    patches, points = ([getattr(view, what) for view in mouths] for what in ("patches", "points"))
+    inside = Inside.of(torch.stack(patches, 1), torch.stack(points, 1))
+    return None if inside.empty else inside
 
 
 def _in_one_light(seen: list[dict[str, tuple[View, Tensor]]]) -> dict[str, tuple[View, ...]]:

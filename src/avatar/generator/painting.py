@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avatar.generator.inside import opening_edge
 from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
 from avatar.generator.views import blend
 from avatar.ops import Layer, warp
-
-OPENING_EDGE = 8.0
-"""Steepness of the edge inside which the photo's own pixels are given up."""
 
 SOME_MORE = 7
 """Pixels of a patch around the lips beyond which the edge is not seen."""
@@ -31,6 +29,8 @@ class Painting:
         told: the decoder's arguments, a batch of the parts.
         look: what the paint must keep to.
         decoder: the person's own; None for the shipped one.
+        kept: ``[parts, 1, S, S]`` how far a photo shows what is inside a mouth, so that nothing is
+            painted over it; None if none does.
         replaced: ``[parts, S, S]`` how much of the warped photo gives way to other photos; None
             where they show nothing better.
     """
@@ -41,6 +41,7 @@ class Painting:
     told: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
     look: Look
     decoder: nn.Module | None = None
+    kept: Tensor | None = None
     replaced: Tensor | None = None
 
     @classmethod
@@ -77,14 +78,20 @@ class Painting:
             (torch.cat(grids).to(features.device) + 1.0) * ((side - 1) / 2),
             (side, side),
         )
-        told = (cut(portrait.near, near, size), outlines, numbers, portrait.styles[name], carried)
+        warped, kept = cut(portrait.near, near, size), None
+        if portrait.inside is not None and group[0].opening is not None:
+            wanted = placements[0].to_patch(target)
+            warped, kept = portrait.inside.lay(warped, outlines[:, :1], wanted)
+        told = (warped, outlines, numbers, portrait.styles[name], carried)
         look, decoder = portrait.look, portrait.decoders.get(name)
         if views:
             blended = blend(group, views, target, placements, outlines, (told[0], carried.cpu()))
             if blended is not None:
                 told = (blended.warped, outlines, numbers, blended.style, blended.features)
-                return cls(group, placements, blended.shares, told, look, decoder, blended.replaced)
-        return cls(group, placements, shares, told, look, decoder) if shares.any() else None
+                return cls(
+                    group, placements, blended.shares, told, look, decoder, kept, blended.replaced
+                )
+        return cls(group, placements, shares, told, look, decoder, kept) if shares.any() else None
 
     def layers(self, residual: Tensor) -> list[Layer]:
         """What to lay over the warped photo, from the decoder's answer ``[parts, 3, S, S]``.
@@ -93,11 +100,16 @@ class Painting:
         """
         warped = self.told[0]
         size = self.group[0].size
+        painted = None if self.kept is None else 1.0 - self.kept
+        if painted is not None:
+            residual *= painted
         openings = [self._opening(k, part) for k, part in enumerate(self.group)]
         for k, opening in enumerate(openings):
             if opening is not None:
                 around = self._around_opening(k)
                 detail = self.look.detail((warped[k] + residual[k])[around])
+                if painted is not None:
+                    detail = detail * painted[k][around]
                 residual[k][around] += opening[around] * detail
         residual = self.look.keep(warped, residual)
         paint = warped.new_zeros(len(self.group), size, size, 4).permute(0, 3, 1, 2)
@@ -118,11 +130,7 @@ class Painting:
         """Where nothing of the photo can be kept: there only the patch is shown."""
         if part.opening is None:
             return None
-        inside = self.told[1][k : k + 1, part.outlines.index(part.opening), None]
-        edge = torch.nn.functional.interpolate(
-            inside * OPENING_EDGE, scale_factor=2.0, mode="bilinear"
-        )
-        return edge.clamp_(0.0, 1.0)[0]
+        return opening_edge(self.told[1][k : k + 1, part.outlines.index(part.opening), None])[0]
 
     def _around_opening(self, k: int) -> tuple[slice, slice, slice]:
         """The rows and columns of a patch that the opening may reach, and some more."""

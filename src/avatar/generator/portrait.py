@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from avatar.generator.head import Head
+from avatar.generator.inside import Inside
 from avatar.generator.look import Look
 from avatar.generator.parts import MOUTH
 from avatar.generator.retouch import even_lips
@@ -101,6 +102,7 @@ class Portrait:
         decoders: the person's own decoders, by name of the part; the shipped ones where there are
             none.
         views: what each of several photos shows of the painted parts, by name; none for one photo.
+        inside: what the photo shows between the lips; None if they are closed.
     """
 
     photo: ImageArray
@@ -118,6 +120,7 @@ class Portrait:
     cutout: Cutout | None = None
     decoders: Mapping[str, nn.Module] = field(default_factory=dict)
     views: dict[str, tuple[View, ...]] = field(default_factory=dict)
+    inside: Inside | None = None
 
     @classmethod
     def of(
@@ -128,6 +131,7 @@ class Portrait:
         styles: dict[str, Tensor],
         features: dict[str, Tensor],
         views: dict[str, tuple[View, ...]] | None = None,
+        inside: Inside | None = None,
     ) -> Portrait:
         points = landmarks.points[:, :2]
         unit = float(np.linalg.norm(points[33] - points[263]))
@@ -144,7 +148,7 @@ class Portrait:
         return cls(
             photo, landmarks, expression, styles, features, region, near, near_scale,
             nodes, _hold(nodes, region, (width, height), FADE * unit), planes(photo), look,
-            views=views or {},
+            views=views or {}, inside=inside,
         )  # fmt: skip
 
     @cached_property
@@ -187,8 +191,9 @@ class Portrait:
         actual = np.array([photo.shape[1] / width, photo.shape[0] / height, scale], np.float32)
         points = (self.landmarks.points + 0.5) * actual - 0.5
         resized = Portrait.of(
-            photo, Landmarks(points), self.expression, self.styles, self.features, self.views
-        )
+            photo, Landmarks(points), self.expression, self.styles, self.features, self.views,
+            self.inside,
+        )  # fmt: skip
         resized = replace(resized, decoders=self.decoders)
         if self.cutout is not None:
             resized = replace(resized, cutout=self.cutout.resized(scale))

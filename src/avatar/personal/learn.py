@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from avatar.generator.episodes import Augmentation, Episode, cut, warp_features
+from avatar.generator.augmentation import Augmentation
+from avatar.generator.episodes import Episode, cut, sample_at
 from avatar.generator.generator import fast_dtype
 from avatar.generator.networks import Embedder, PartGenerator, channels_last
 from avatar.generator.parts import MOUTH
@@ -197,7 +198,7 @@ class Learner:
         """Cut (source, target) pairs, and embed the sources' features."""
         nobody = torch.zeros(len(pairs), dtype=torch.int64)
         augmentation = Augmentation(
-            self.settings.bend, flips=0.0, colours=False, lips=0.0, coarse=0.0
+            self.settings.bend, waves=0.0, flips=0.0, colours=False, lips=0.0, coarse=0.0
         )
         with torch.no_grad():
             episode = cut(
@@ -208,9 +209,9 @@ class Learner:
         return episode, features
 
     def _paint(self, episode: Episode, features: Tensor) -> Tensor:
-        carried = warp_features(features, episode.feature_grid)
+        carried = sample_at(features, episode.feature_grid)
         residual = self.decoder(episode.warped, episode.outlines, episode.numbers, carried)
-        painted: Tensor = episode.warped + residual.float()
+        painted: Tensor = episode.warped + residual.float() * episode.share
         return painted.contiguous(memory_format=torch.channels_last)
 
     def _weight(self, episode: Episode) -> Tensor:

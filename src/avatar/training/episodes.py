@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.generator.episodes import Augmentation, Episode, cut
+from avatar.generator.augmentation import Augmentation
+from avatar.generator.episodes import Episode, cut
 from avatar.generator.parts import Part
 from avatar.training.faces import FaceClips
 

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from avatar.generator.batched import look
 from avatar.generator.batched.flow import Chosen, Flow
-from avatar.generator.batched.people import Held
+from avatar.generator.batched.people import INSIDE, Held
+from avatar.generator.inside import Inside, opening_edge
 from avatar.generator.networks import paint_window
-from avatar.generator.painting import OPENING_EDGE, SOME_MORE
+from avatar.generator.painting import SOME_MORE
 from avatar.generator.parts import Part, Placement, share
 from avatar.generator.views import (
     FAR,
@@ -46,7 +47,8 @@ class Scene(NamedTuple):
 
 class Told(NamedTuple):
     """What the decoder is told, as in ``Painting``, with an axis for the people before the parts;
-    and how much of its paint is laid on, and of the photo given up, ``[B, parts, 1, S, S]``.
+    and how much of its paint is laid on, ``[B, parts, 1, 1, 1]``, where a photo shows the inside of
+    the only part, ``[B, 1, S, S]``, and how much of the photo is given up, ``[B, parts, 1, S, S]``.
     """
 
     warped: Tensor
@@ -55,6 +57,7 @@ class Told(NamedTuple):
     style: Tensor
     features: Tensor
     shares: Tensor
+    kept: Tensor | None = None
     replaced: Tensor | None = None
 
 
@@ -101,6 +104,7 @@ class Parts(nn.Module):
         held, target, source = scene.held, scene.target, scene.held["points"]
         name = self._group[0].name
         warped, outlines, numbers, carried = [], [], [], []
+        kept = None
         for k, (part, place) in enumerate(zip(self._group, places, strict=True)):
             found = _in_photo(place.grid(self._size // 6), scene)
             warped.append(_cut(held, found, self._size))
@@ -111,10 +115,17 @@ class Parts(nn.Module):
             maps = [signed_distance(ring(local), self._size // 2) for ring in self._rings(k)]
             outlines.append(torch.stack(maps, 1))
             numbers.append(self._numbers[k](local).flatten(1))
+            if part.opening is not None:
+                inside = Inside(**{what: held[f"inside.{what}"] for what in INSIDE})
+                shown_from, known = inside.places(local)
+                seen = sampled(inside.patches, shown_from)
+                edge = opening_edge(maps[0][:, None])
+                warped[k], kept = inside.mixed(warped[k], seen, known, edge, local)
         shares = torch.stack([share(part, target, source) for part in self._group], 1)
         told = Told(
             torch.stack(warped, 1), torch.stack(outlines, 1), torch.stack(numbers, 1),
             held[f"{name}.style"], torch.stack(carried, 1), shares[..., None, None, None],
+            kept,
         )  # fmt: skip
         return self._blend(scene, places, told) if self._views else told
 
@@ -126,13 +137,17 @@ class Parts(nn.Module):
     def _paint(self, held: Held, told: Told, residual: Tensor) -> Tensor:
         warped = told.warped
         openings = [self._opening(told, k) for k in range(len(self._group))]
+        painted = None if told.kept is None else 1.0 - told.kept
+        if painted is not None:
+            residual = residual * painted.unsqueeze(1)
         crisper = []
         for k, opening in enumerate(openings):
             patch = residual[:, k]
             if opening is not None:
                 corner = self._corner(told, k)
                 more = look.detail(warped[:, k] + patch, corner, held)
-                patch = patch + (opening * more).unsqueeze(1)
+                within = opening if painted is None else opening * painted[:, 0]
+                patch = patch + (within * more).unsqueeze(1)
             crisper.append(patch)
         colours = look.keep(warped, torch.stack(crisper, 1), held) * told.shares
         given_up = torch.zeros_like(colours[:, :, :1]) if told.replaced is None else told.replaced
@@ -147,9 +162,7 @@ class Parts(nn.Module):
         part = self._group[k]
         if part.opening is None:
             return None
-        inside = told.outlines[:, k, part.outlines.index(part.opening), None]
-        edge = functional.interpolate(inside * OPENING_EDGE, scale_factor=2.0, mode="bilinear")
-        return edge.clamp(0.0, 1.0)[:, 0]
+        return opening_edge(told.outlines[:, k, part.outlines.index(part.opening), None])[:, 0]
 
     def _corner(self, told: Told, k: int) -> Tensor:  # [B, 2] int64
         """Upper left corner of what the opening may reach, and some more."""
@@ -191,7 +204,8 @@ class Parts(nn.Module):
         style = torch.einsum("bpv,bvps->bps", weights, held[f"{name}.views.style"])
         return Told(
             blended, told.outlines, told.numbers, style, torch.stack(features, 1),
-            shares[..., None, None, None], window * (1.0 - weights[:, :, :1, None, None]),
+            shares[..., None, None, None], told.kept,
+            window * (1.0 - weights[:, :, :1, None, None]),
         )  # fmt: skip
 
     def _weigh(self, k: int, wanted: Tensor, seen: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from avatar.generator.head import OVAL, RING_EVERY
+from avatar.generator.inside import Inside
 from avatar.generator.look import Look
 from avatar.generator.parts import Part
 from avatar.generator.portrait import Portrait
@@ -28,6 +29,9 @@ _NODES = 128
 _MOST_PEOPLE = 64
 _MOST_BYTES = 1 << 29
 """How many people of one shape are held, and about how much memory they may take."""
+
+INSIDE = tuple(field.name for field in fields(Inside))
+"""Names of what is held of the inside of a mouth."""
 
 AROUND = len(OVAL[::RING_EVERY])
 """Points of the ring around the head."""
@@ -145,6 +149,8 @@ def held_of(portrait: Portrait, shape: Shape, groups: Sequence[tuple[Part, ...]]
         "near_last": torch.tensor([near.shape[2] - 1.0, near.shape[1] - 1.0]),
     }
     held |= _look(portrait.look, groups[0][0].size)
+    inside = portrait.inside or _nothing(groups[0][0].size)
+    held |= {f"inside.{name}": getattr(inside, name)[0] for name in INSIDE}
     for group in groups:
         name = group[0].name
         held[f"{name}.style"] = portrait.styles[name].float()
@@ -160,6 +166,13 @@ def held_of(portrait: Portrait, shape: Shape, groups: Sequence[tuple[Part, ...]]
             behind = portrait.cutout.behind.permute(2, 0, 1)
             held["behind"] = behind.to(torch.uint8).contiguous()
     return held
+
+
+def _nothing(size: int) -> Inside:
+    """The inside of a closed mouth."""
+    line, colours = torch.zeros(1, size), torch.zeros(1, 3, size)
+    patches = torch.zeros(1, 3, size, size)
+    return Inside(patches, line, line, line, line, line, colours, line[:, 0], line[:, 0])
 
 
 def _look(look: Look, size: int) -> Held:
