@@ -20,15 +20,12 @@ LIP, UPPER_TEETH, DARK, LOWER_TEETH = 0.3, 0.9, -0.9, 0.6
 
 
 def mouth(gap: float, middle: float = 0.0) -> Tensor:
-    """Landmarks ``[1, 478, 2]`` of a mouth whose upper lip lies at ``middle`` - 0.1."""
-    points = torch.zeros(1, 478, 2)
+    """Lips ``[1, 20, 2]``, the upper one of which lies at ``middle`` - 0.1."""
     across = torch.linspace(-0.4, 0.4, 11)
     height = (1.0 - (across / 0.4).square()).sqrt().clamp(min=0.0)
     upper = torch.stack([across, middle - 0.1 * height], 1)
     lower = torch.stack([across, middle + (gap - 0.1) * height], 1)
-    points[0, INNER_LIPS[:11]] = upper
-    points[0, INNER_LIPS[11:]] = lower[1:-1].flip(0)
-    return points
+    return torch.cat([upper, lower[1:-1].flip(0)])[None]
 
 
 def picture() -> Tensor:
@@ -41,13 +38,13 @@ def picture() -> Tensor:
     return shade.view(1, 1, -1, 1).repeat(1, 3, 1, SIZE)
 
 
-def look(*points: Tensor) -> Inside:
-    photos = picture().repeat(len(points), 1, 1, 1)
-    return Inside.of(photos[None], torch.stack([each[0] for each in points])[None])
+def look(*lips: Tensor) -> Inside:
+    photos = picture().repeat(len(lips), 1, 1, 1)
+    return Inside.of(photos[None], torch.cat(lips)[None])
 
 
-def inner(points: Tensor) -> Tensor:
-    return signed_distance(points[:, INNER_LIPS], SIZE // 2)[:, None]
+def inner(lips: Tensor) -> Tensor:
+    return signed_distance(lips, SIZE // 2)[:, None]
 
 
 def shade_at(picture: Tensor, row: float) -> float:
@@ -87,7 +84,7 @@ def test_nothing_lies_between_closed_lips() -> None:
 
 def test_a_mouth_as_open_as_in_the_photo_moves_with_its_lips_and_is_not_painted() -> None:
     inside = look(mouth(0.3))
-    before, alike = torch.rand(1, 3, SIZE, SIZE), mouth(0.31, middle=0.05)
+    before, alike = torch.rand(1, 3, SIZE, SIZE), mouth(0.305)
     shown, kept = inside.lay(before, inner(alike), alike)
     assert torch.equal(shown, before)
     assert shade_at(kept, 0.1) == 1.0
@@ -119,13 +116,13 @@ def test_a_smile_keeps_its_teeth_as_the_mouth_opens(generator: Generator, collin
     assert inside is not None
     opened = collins.pose(jawOpen=0.5)
     target = torch.from_numpy(opened[None, :, :2].copy())
-    local = Placement.of(MOUTH, target).to_patch(target)
-    places, known = inside.places(local)
+    lips = Placement.of(MOUTH, target).to_patch(target[:, INNER_LIPS])
+    places, known = inside.places(lips)
     assert float(known.mean()) > 0.1
     # Teeth shown keep their rows of the square.
     rows = torch.linspace(-1.0, 1.0, SIZE).view(1, -1, 1)
     still = (places[:, 1] - rows).abs() < 1e-5
-    between = (local[:, 13, 1] < rows) & (rows < inside.parting[:, None])
+    between = (lips[:, 5, 1] < rows) & (rows < inside.parting[:, None])
     columns = slice(SIZE // 2 - 10, SIZE // 2 + 10)
     assert still[..., columns][between.expand_as(still)[..., columns]].float().mean() > 0.8
 

@@ -24,7 +24,7 @@ from avatar.generator.augmentation import (
 from avatar.generator.inside import Inside
 from avatar.generator.networks import PartGenerator
 from avatar.generator.parts import Part, Placement, describe, share
-from avatar.generator.warping import inter_ocular, landmark_flow
+from avatar.generator.warping import INNER_LIPS, inter_ocular, landmark_flow
 from avatar.ops import warp
 
 CROP = 400
@@ -118,9 +118,9 @@ def cut(
     each = patches.view(batch, shots + 1, *patches.shape[1:])
     shares = share(part, target_points, source_points).view(-1, 1, 1, 1)
     if part.opening is not None:
-        local = placement.to_patch(points)
-        inside = Inside.of(each[:, 1:], local.view(batch, shots + 1, 478, 2)[:, 1:])
-        warped, kept = inside.lay(warped, outlines[rows, :1], local[rows])
+        lips = placement.to_patch(points[:, INNER_LIPS]).view(batch, shots + 1, -1, 2)
+        inside = Inside.of(each[:, 1:], lips[:, 1:])
+        warped, kept = inside.lay(warped, outlines[rows, :1], lips[:, 0])
         shares = shares * (1.0 - kept)
     sets = torch.cat([each[:, :1], warped[:, None], each[:, 1:]], 1)
     if random is not None and augmentation.colours:

@@ -27,7 +27,7 @@ from avatar.generator.painting import Painting, cut, describe_all
 from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
 from avatar.generator.views import View, in_the_light_of
-from avatar.generator.warping import inter_ocular, landmark_flow_over_grid
+from avatar.generator.warping import INNER_LIPS, inter_ocular, landmark_flow_over_grid
 from avatar.ops import Layer, compose, native_status
 from avatar.types import Face, FloatArray, ImageArray
 from avatar.weights import load_weights
@@ -314,8 +314,9 @@ class _Scene:
 
 def _inside(mouths: tuple[View, ...]) -> Inside | None:
     """What the photos show between the lips; None if they are closed in all."""
-    patches, points = ([getattr(view, what) for view in mouths] for what in ("patches", "points"))
-    inside = Inside.of(torch.stack(patches, 1), torch.stack(points, 1))
+    patches = torch.stack([view.patches for view in mouths], 1)
+    lips = torch.stack([view.points[:, INNER_LIPS] for view in mouths], 1)
+    inside = Inside.of(patches, lips)
     return None if inside.empty else inside
 
 

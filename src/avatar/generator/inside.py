@@ -14,12 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avatar.generator.warping import INNER_LIPS
 from avatar.ops import warp
-
-UPPER = INNER_LIPS[:11]
-LOWER = (INNER_LIPS[0], *reversed(INNER_LIPS[11:]), INNER_LIPS[10])
-"""The edges of the lips, from the corner at the picture's left to the other."""
 
 _EDGE = 8.0
 """Steepness of the edge inside which the photo's own pixels are given up."""
@@ -29,9 +24,9 @@ _CLOSED, _OPEN = 0.07, 0.14
 which on all that there is.
 """
 
-_LITTLE, _MUCH = 0.03, 0.09
-"""Changes of the gap, in patch coordinates, up to which the inside moves with the lips, and from
-which on with skull and jaw.
+_LITTLE, _MUCH = 0.01, 0.04
+"""Ways of the lips, in patch coordinates, up to which the inside moves with them, and from which on
+with skull and jaw.
 """
 
 _RIM = 0.012
@@ -59,7 +54,8 @@ _EVEN = 31
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """What photos show between the lips. Rows and columns are patch coordinates.
+    """What photos show between the lips. Rows and columns are patch coordinates, and so are the
+    lips that are given, the landmarks ``warping.INNER_LIPS``.
 
     Attributes:
         patches: ``[B, 3, S, S]`` the photos.
@@ -68,7 +64,7 @@ class Inside:
             of where what stays with the skull ends and what goes with the jaw begins.
         dark: ``[B, 3, S]`` colours of that line, evened out.
         gap: ``[B]`` widest gap between the lips.
-        drawn: ``[B]`` the gap in the photo that is drawn, which may be another.
+        drawn: ``[B, 2]`` rows of the lips' middles in the photo that is drawn; it may be another.
     """
 
     patches: Tensor
@@ -82,19 +78,19 @@ class Inside:
     drawn: Tensor
 
     @classmethod
-    def of(cls, patches: Tensor, points: Tensor) -> Inside:
+    def of(cls, patches: Tensor, lips: Tensor) -> Inside:
         """Of some people's photos, look into the widest mouth of each.
 
         Args:
             patches: ``[B, K, 3, S, S]``, first the photos that are drawn.
-            points: ``[B, K, 478, 2]`` landmarks, in patch coordinates.
+            lips: ``[B, K, 20, 2]``.
         """
-        gaps = gap_of(points.flatten(0, 1)).view(points.shape[:2])
-        widest = gaps.argmax(1)
+        gaps = gap_of(lips.flatten(0, 1)).view(lips.shape[:2])
+        widest, drawn = gaps.argmax(1), _middles(lips[:, 0])
         people = torch.arange(len(widest), device=widest.device)
-        patches, points = patches[people, widest], points[people, widest]
-        upper, lower = points[:, UPPER], points[:, LOWER]
-        line = torch.linspace(-1.0, 1.0, patches.shape[-1], device=points.device)
+        patches, lips = patches[people, widest], lips[people, widest]
+        upper, lower = _upper(lips), _lower(lips)
+        line = torch.linspace(-1.0, 1.0, patches.shape[-1], device=lips.device)
         corners = upper[:, :1, 0] + _RIM, upper[:, -1:, 0] - _RIM
         columns = torch.minimum(torch.maximum(line, corners[0]), corners[1])
         above, below = _rows(upper, columns), _rows(lower, columns)
@@ -102,29 +98,27 @@ class Inside:
         parting = torch.lerp(above, below, share)
         beneath = torch.where(share < _LOWEST, parting, _NOWHERE)
         dark = _along(patches, columns, parting)
-        return cls(
-            patches, columns, above, parting, beneath, below, dark, gap_of(points), gaps[:, 0]
-        )
+        return cls(patches, columns, above, parting, beneath, below, dark, gap_of(lips), drawn)
 
     def lay(
         self,
         warped: Tensor,  # [B, 3, S, S]
         inner: Tensor,  # [B, 1, S/2, S/2] signed distance to the inner edge of the lips
-        points: Tensor,  # [B, 478, 2] patch coordinates
+        lips: Tensor,  # [B, 20, 2]
     ) -> tuple[Tensor, Tensor]:  # [B, 3, S, S], [B, 1, S, S]
-        """``warped``, with what is inside a mouth at ``points``; and how far the photo shows it, so
-        that nothing need be painted over.
+        """``warped``, with what is between the ``lips``; and how far the photo shows it, so that
+        nothing need be painted over.
         """
         size = warped.shape[-1]
-        low, high = torch.aminmax(points[:, INNER_LIPS].flatten(0, 1), dim=0)
+        low, high = torch.aminmax(lips.flatten(0, 1), dim=0)
         left, top = ((low + 1.0) * (size / 2) - _AROUND).int().clamp_min(0).tolist()
         right, bottom = ((high + 1.0) * (size / 2) + _AROUND).int().clamp_min(1).tolist()
         box = slice(top, bottom), slice(left, right)
-        places, known = self.places(points, *box)
+        places, known = self.places(lips, *box)
         seen = warp(self.patches, (places + 1.0) * ((size - 1) / 2))
         mixed, kept = warped.clone(), torch.zeros_like(warped[:, :1])
         mixed[:, :, *box], kept[:, :, *box] = self.mixed(
-            warped[:, :, *box], seen, known, opening_edge(inner)[:, :, *box], points, box[1]
+            warped[:, :, *box], seen, known, opening_edge(inner)[:, :, *box], lips, box[1]
         )
         return mixed, kept
 
@@ -134,31 +128,31 @@ class Inside:
         seen: Tensor,  # [B, 3, h, w] what ``patches`` show at the ``places``
         known: Tensor,  # [B, 1, h, w]
         inside: Tensor,  # [B, 1, h, w] in 0..1
-        points: Tensor,
+        lips: Tensor,
         columns: slice = slice(None),
     ) -> tuple[Tensor, Tensor]:
         """What ``lay`` gives, in those columns of the square."""
         inside = inside * _step(self.gap, _CLOSED, _OPEN).view(-1, 1, 1, 1)
-        alike = self.alike(points).view(-1, 1, 1, 1)
+        alike = self.alike(lips).view(-1, 1, 1, 1)
         shown = torch.lerp(self.dark[:, :, None, columns], seen, known)
         shown = torch.lerp(warped, shown, inside * (1.0 - alike))
         return shown, inside * torch.maximum(known, alike)
 
     def places(
-        self, points: Tensor, rows: slice = slice(None), columns: slice = slice(None)
+        self, lips: Tensor, rows: slice = slice(None), columns: slice = slice(None)
     ) -> tuple[Tensor, Tensor]:  # [B, 2, h, w], [B, 1, h, w]
-        """Of each pixel inside a mouth at ``points``, the place in the patch that is shown there,
-        and how far that is so: between upper and lower teeth there is nothing to show.
+        """Of each pixel between the ``lips``, the place in the patch that is shown there, and how
+        far that is so: between upper and lower teeth there is nothing to show.
 
         Of those ``rows`` and ``columns`` of the square.
         """
-        line = torch.linspace(-1.0, 1.0, self.columns.shape[-1], device=points.device)
+        line = torch.linspace(-1.0, 1.0, self.columns.shape[-1], device=lips.device)
         x, upper, parting, beneath, lower = (
             each[:, None, columns]
             for each in (self.columns, self.upper, self.parting, self.beneath, self.lower)
         )
         y = line[rows].view(1, -1, 1)
-        fallen = _rows(points[:, LOWER], line[columns].repeat(len(points), 1))[:, None] - lower
+        fallen = _rows(_lower(lips), line[columns].repeat(len(lips), 1))[:, None] - lower
         with_jaw = y - fallen
         known = torch.maximum(parting - y, with_jaw - beneath) / _SOFT + 1.0
         shown = torch.where(y < parting, y, torch.maximum(with_jaw, parting))
@@ -168,12 +162,11 @@ class Inside:
         places = torch.stack([x.expand_as(shown), shown], 1)
         return places, known.clamp(0.0, 1.0)[:, None]
 
-    def alike(self, points: Tensor) -> Tensor:  # [B, 478, 2] -> [B]
-        """How far a mouth at ``points`` is open as it is in the photo that is drawn: then the lips
-        and all between them move alike.
-        """
-        changed = (gap_of(points) - self.drawn).abs()
-        return _step(self.drawn, _CLOSED, _OPEN) * (1.0 - _step(changed, _LITTLE, _MUCH))
+    def alike(self, lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B]
+        """How far the lips lie as in the photo that is drawn: then all between them moves alike."""
+        way = (_middles(lips) - self.drawn).abs().amax(1)
+        gap = self.drawn[:, 1] - self.drawn[:, 0]
+        return _step(gap, _CLOSED, _OPEN) * (1.0 - _step(way, _LITTLE, _MUCH))
 
     @property
     def empty(self) -> bool:
@@ -181,9 +174,9 @@ class Inside:
         return not bool((self.gap > _CLOSED).any())
 
 
-def gap_of(points: Tensor) -> Tensor:  # [B, 478, 2] -> [B]
-    """Widest gap between the lips; in the unit of the points, which stand upright."""
-    gap: Tensor = (points[:, LOWER, 1] - points[:, UPPER, 1]).amax(1)
+def gap_of(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B]
+    """Widest gap between the lips."""
+    gap: Tensor = (_lower(lips) - _upper(lips))[..., 1].amax(1)
     return gap
 
 
@@ -191,6 +184,21 @@ def opening_edge(inner: Tensor) -> Tensor:  # [B, 1, h, w] signed distance -> [B
     """Where nothing of the photo can be kept: inside the lips."""
     edge = functional.interpolate(inner * _EDGE, scale_factor=2.0, mode="bilinear")
     return edge.clamp_(0.0, 1.0)
+
+
+def _upper(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B, 11, 2]
+    """From the corner at the picture's left to the other."""
+    return lips[:, :11]
+
+
+def _lower(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B, 11, 2]
+    """From the corner at the picture's left to the other."""
+    return torch.cat([lips[:, :1], lips[:, 11:].flip(1), lips[:, 10:11]], 1)
+
+
+def _middles(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B, 2]
+    """Rows of the upper and the lower lip's middle."""
+    return lips[:, 5:16:10, 1]
 
 
 def _rows(lip: Tensor, columns: Tensor) -> Tensor:  # [B, 11, 2], [B, S] -> [B, S]
@@ -213,17 +221,18 @@ def _darkest(patches: Tensor, upper: Tensor, lower: Tensor) -> Tensor:  # [B]
     above, below = (_rows(lip, columns)[:, None] for lip in (upper, lower))
     rows = torch.lerp(above, below, shares.view(1, -1, 1))
     light = _seen(patches, columns[:, None].expand_as(rows), rows).mean((1, 3))
-    light = functional.avg_pool1d(functional.pad(light[:, None], (2, 2), mode="replicate"), 5, 1)[
-        :, 0
-    ]
+    light = _averaged(light[:, None], 5)[:, 0]
     return shares[(light.cummax(1).values - light).argmax(1)]
 
 
 def _along(patches: Tensor, columns: Tensor, rows: Tensor) -> Tensor:  # [B, S] -> [B, 3, S]
     """The colours along a line, evened out."""
-    colours = _seen(patches, columns[:, None], rows[:, None])[:, :, 0]
-    around = functional.pad(colours, (_EVEN // 2, _EVEN // 2), mode="replicate")
-    return functional.avg_pool1d(around, _EVEN, 1)
+    return _averaged(_seen(patches, columns[:, None], rows[:, None])[:, :, 0], _EVEN)
+
+
+def _averaged(lines: Tensor, width: int) -> Tensor:  # [B, C, N] -> the same
+    around = functional.pad(lines, (width // 2, width // 2), mode="replicate")
+    return functional.avg_pool1d(around, width, 1)
 
 
 def _seen(patches: Tensor, columns: Tensor, rows: Tensor) -> Tensor:  # [B, h, w] -> [B, 3, h, w]

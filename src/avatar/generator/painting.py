@@ -12,6 +12,7 @@ from avatar.generator.look import Look
 from avatar.generator.parts import Part, Placement, describe, share
 from avatar.generator.portrait import Portrait
 from avatar.generator.views import blend
+from avatar.generator.warping import INNER_LIPS
 from avatar.ops import Layer, warp
 
 SOME_MORE = 7
@@ -80,8 +81,8 @@ class Painting:
         )
         warped, kept = cut(portrait.near, near, size), None
         if portrait.inside is not None and group[0].opening is not None:
-            wanted = placements[0].to_patch(target)
-            warped, kept = portrait.inside.lay(warped, outlines[:, :1], wanted)
+            lips = placements[0].to_patch(target[:, INNER_LIPS])
+            warped, kept = portrait.inside.lay(warped, outlines[:, :1], lips)
         told = (warped, outlines, numbers, portrait.styles[name], carried)
         look, decoder = portrait.look, portrait.decoders.get(name)
         if views:

@@ -117,10 +117,11 @@ class Parts(nn.Module):
             numbers.append(self._numbers[k](local).flatten(1))
             if part.opening is not None:
                 inside = Inside(**{what: held[f"inside.{what}"] for what in INSIDE})
-                shown_from, known = inside.places(local)
+                lips = self._rings(k)[0](local)
+                shown_from, known = inside.places(lips)
                 seen = sampled(inside.patches, shown_from)
                 edge = opening_edge(maps[0][:, None])
-                warped[k], kept = inside.mixed(warped[k], seen, known, edge, local)
+                warped[k], kept = inside.mixed(warped[k], seen, known, edge, lips)
         shares = torch.stack([share(part, target, source) for part in self._group], 1)
         told = Told(
             torch.stack(warped, 1), torch.stack(outlines, 1), torch.stack(numbers, 1),
