@@ -19,7 +19,7 @@ from avatar.ops import warp
 _EDGE = 8.0
 """Steepness of the edge inside which the photo's own pixels are given up."""
 
-_CLOSED, _OPEN = 0.07, 0.14
+_CLOSED, _OPEN = 0.11, 0.15
 """Gaps between the lips, in patch coordinates, up to which nothing is seen of the inside, and from
 which on all that there is.
 """
