@@ -73,6 +73,28 @@ def test_a_mouth_that_closes_hides_teeth_and_squeezes_none() -> None:
     assert shade_at(shown, -0.06) == pytest.approx(UPPER_TEETH, abs=0.05)
 
 
+def test_teeth_follow_the_corners_of_a_head_that_turns() -> None:
+    inside, turned = look(mouth(0.3)), mouth(0.4)
+    turned[..., 0] += 0.1
+    still, _, _ = inside.places(mouth(0.4))
+    moved, _, _ = inside.places(turned)
+    middle = slice(SIZE // 2 - 10, SIZE // 2 + 10)
+    across = (still - moved)[0, 0, SIZE // 2, middle]
+    assert 0.03 < float(across.min()) <= float(across.max()) < 0.1
+
+
+def test_what_the_lips_of_the_photo_hide_is_not_known() -> None:
+    inside, wide = look(mouth(0.3)), mouth(0.3)
+    wide[..., 0] *= 1.5
+    wide[:, 1:10, 1] -= 0.2
+    _, kept = inside.lay(torch.zeros(1, 3, SIZE, SIZE), inner(wide), wide)
+    middle = round((0.05 + 1.0) * (SIZE - 1) / 2)
+    beyond_the_corner = round((0.5 + 1.0) * (SIZE - 1) / 2)
+    assert kept[0, 0, middle, beyond_the_corner] == 0.0
+    assert shade_at(kept, -0.2) == 0.0
+    assert shade_at(kept, -0.05) == 1.0
+
+
 def test_nothing_lies_between_closed_lips() -> None:
     inside, opened = look(mouth(0.05)), mouth(0.5)
     assert inside.empty
@@ -93,19 +115,27 @@ def test_a_mouth_as_open_as_in_the_photo_moves_with_its_lips_and_is_not_painted(
 def test_of_several_photos_the_widest_mouth_is_looked_into() -> None:
     inside, alike = look(mouth(0.02), mouth(0.4), mouth(0.1)), mouth(0.4)
     assert float(inside.gap[0]) == pytest.approx(float(gap_of(alike)[0]))
-    # It is not the photo that is drawn, so its lips are not what moves.
-    shown, _ = inside.lay(torch.zeros(1, 3, SIZE, SIZE), inner(alike), alike)
+    # It is not the photo that is drawn, so its lips are not what moves, and half is painted over.
+    shown, kept = inside.lay(torch.zeros(1, 3, SIZE, SIZE), inner(alike), alike)
     assert shade_at(shown, -0.06) == pytest.approx(UPPER_TEETH, abs=0.05)
+    assert shade_at(kept, -0.06) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_photo_that_is_drawn_comes_first_if_it_shows_its_inside() -> None:
+    inside = look(mouth(0.2), mouth(0.4))
+    assert float(inside.gap[0]) == pytest.approx(0.2, abs=0.01)
+    assert float(inside.trust[0]) == 1.0
 
 
 def test_a_box_of_the_square_shows_what_the_whole_shows() -> None:
     inside, opened = look(mouth(0.2)), mouth(0.45)
     before = torch.rand(1, 3, SIZE, SIZE)
-    places, known = inside.places(opened)
+    places, known, hidden = inside.places(opened)
     seen = torch.nn.functional.grid_sample(
         inside.patches, places.permute(0, 2, 3, 1), padding_mode="border", align_corners=True
     )
-    whole, everywhere = inside.mixed(before, seen, known, opening_edge(inner(opened)), opened)
+    edge = opening_edge(inner(opened)) * (1.0 - hidden)
+    whole, everywhere = inside.mixed(before, seen, known, edge, opened)
     shown, kept = inside.lay(before, inner(opened), opened)
     torch.testing.assert_close(shown, whole, atol=1e-4, rtol=0)
     torch.testing.assert_close(kept, everywhere, atol=1e-4, rtol=0)
@@ -117,14 +147,15 @@ def test_a_smile_keeps_its_teeth_as_the_mouth_opens(generator: Generator, collin
     opened = collins.pose(jawOpen=0.5)
     target = torch.from_numpy(opened[None, :, :2].copy())
     lips = Placement.of(MOUTH, target).to_patch(target[:, INNER_LIPS])
-    places, known = inside.places(lips)
-    assert float(known.mean()) > 0.1
+    places, known, _ = inside.places(lips)
     # Teeth shown keep their rows of the square.
     rows = torch.linspace(-1.0, 1.0, SIZE).view(1, -1, 1)
     still = (places[:, 1] - rows).abs() < 1e-5
     between = (lips[:, 5, 1] < rows) & (rows < inside.parting[:, None])
     columns = slice(SIZE // 2 - 10, SIZE // 2 + 10)
-    assert still[..., columns][between.expand_as(still)[..., columns]].float().mean() > 0.8
+    teeth = between.expand_as(still)[..., columns]
+    assert still[..., columns][teeth].float().mean() > 0.8
+    assert known[:, 0][..., columns][teeth].mean() > 0.9
 
 
 def test_a_person_with_closed_lips_has_no_inside(hopper: Any) -> None:

@@ -22,7 +22,7 @@ import torch
 from avatar.errors import ConfigError, DependencyError, InputError
 from avatar.face import FaceRig, MediaPipeDetector
 from avatar.generator import Generator
-from avatar.generator.augmentation import Augmentation, Bend
+from avatar.generator.augmentation import Augmentation
 from avatar.generator.episodes import cut, paint
 from avatar.generator.networks import PartGenerator, paint_window
 from avatar.media import VideoWriter, load_image
@@ -442,33 +442,6 @@ def test_lips_get_another_colour_alike_in_all_pictures_of_a_row(clips: FaceClips
     opened = torch.nn.functional.interpolate(plain.outlines[:1, :1], scale_factor=2.0) > 0.3
     inside = opened.expand(1, 3, -1, -1)
     assert torch.allclose(made.target[:1][inside], plain.target[:1][inside], atol=0.02)
-
-
-def test_bent_faces_keep_their_landmarks_on_their_features(clips: FaceClips) -> None:
-    points = clips.landmarks[:6].view(3, 2, 478, 2)
-    augmentation = Augmentation(bend=0.1, waves=3.0, flips=0.5)
-    bend = Bend.drawn(3, CROP, torch.device("cpu"), np.random.default_rng(5), augmentation)
-    bent = bend.bent(points, clips.mirror)
-    assert float((bent - points).abs().max()) > 5.0
-    grid = bent.flatten(0, 1).transpose(1, 2)[..., None]
-    back = bend.straight(grid)[..., 0].transpose(1, 2).view_as(points)
-    flipped = points[:, :, clips.mirror]
-    wanted = torch.where(bend.flipped.view(-1, 1, 1, 1), flipped, points)
-    torch.testing.assert_close(back, wanted, atol=0.1, rtol=0)
-
-
-def test_bent_faces_have_shapes_that_no_turn_or_stretch_gives(clips: FaceClips) -> None:
-    points = clips.landmarks[:1].view(1, 1, 478, 2)
-
-    def left_over(waves: float) -> float:
-        augmentation = Augmentation(bend=0.1, waves=waves, flips=0.0)
-        bend = Bend.drawn(1, CROP, torch.device("cpu"), np.random.default_rng(5), augmentation)
-        bent = bend.bent(points, clips.mirror)[0, 0]
-        affine = torch.cat([points[0, 0], torch.ones(478, 1)], 1)
-        return float((affine @ torch.linalg.lstsq(affine, bent).solution - bent).abs().max())
-
-    assert left_over(0.0) < 0.01
-    assert left_over(2.5) > 1.0
 
 
 def test_made_up_people_take_a_fifth_of_the_draws(clips: FaceClips) -> None:

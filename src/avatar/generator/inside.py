@@ -29,6 +29,14 @@ _LITTLE, _MUCH = 0.01, 0.04
 with skull and jaw.
 """
 
+_TRUST = 0.5
+"""How far paint gives way to a photo that is not drawn: its light and turn are not quite alike."""
+
+_TURN = 0.6
+"""How far teeth follow the mouth's corners across the square. As the head turns, corners move most
+against the philtrum, which holds the square: they lie deepest.
+"""
+
 _RIM = 0.012
 """Width of the lips' edge, in patch coordinates: what lies on it is not shown inside."""
 
@@ -62,8 +70,10 @@ class Inside:
         columns: ``[B, S]`` of each column of the square, the nearest between the mouth's corners.
         upper, parting, beneath, lower: ``[B, S]`` rows there: of the lips' edges, and between them
             of where what stays with the skull ends and what goes with the jaw begins.
+        middle: ``[B]`` column half way between the mouth's corners.
         dark: ``[B, 3, S]`` colours of that line, evened out.
         gap: ``[B]`` widest gap between the lips.
+        trust: ``[B]`` how far paint gives way to them.
         drawn: ``[B, 2]`` rows of the lips' middles in the photo that is drawn; it may be another.
     """
 
@@ -73,22 +83,25 @@ class Inside:
     parting: Tensor
     beneath: Tensor
     lower: Tensor
+    middle: Tensor
     dark: Tensor
     gap: Tensor
+    trust: Tensor
     drawn: Tensor
 
     @classmethod
     def of(cls, patches: Tensor, lips: Tensor) -> Inside:
-        """Of some people's photos, look into the widest mouth of each.
+        """Look into the mouth of the photo that is drawn, or, if it is closed, of the widest.
 
         Args:
             patches: ``[B, K, 3, S, S]``, first the photos that are drawn.
             lips: ``[B, K, 20, 2]``.
         """
         gaps = gap_of(lips.flatten(0, 1)).view(lips.shape[:2])
-        widest, drawn = gaps.argmax(1), _middles(lips[:, 0])
-        people = torch.arange(len(widest), device=widest.device)
-        patches, lips = patches[people, widest], lips[people, widest]
+        chosen = torch.where(gaps[:, 0] > _OPEN, 0, gaps.argmax(1))
+        drawn, trust = _middles(lips[:, 0]), torch.where(chosen == 0, 1.0, _TRUST)
+        people = torch.arange(len(chosen), device=chosen.device)
+        patches, lips = patches[people, chosen], lips[people, chosen]
         upper, lower = _upper(lips), _lower(lips)
         line = torch.linspace(-1.0, 1.0, patches.shape[-1], device=lips.device)
         corners = upper[:, :1, 0] + _RIM, upper[:, -1:, 0] - _RIM
@@ -97,8 +110,10 @@ class Inside:
         share = _darkest(patches, upper, lower)[:, None]
         parting = torch.lerp(above, below, share)
         beneath = torch.where(share < _LOWEST, parting, _NOWHERE)
-        dark = _along(patches, columns, parting)
-        return cls(patches, columns, above, parting, beneath, below, dark, gap_of(lips), drawn)
+        return cls(
+            patches, columns, above, parting, beneath, below, _middle_column(lips),
+            _along(patches, columns, parting), gap_of(lips), trust, drawn,
+        )  # fmt: skip
 
     def lay(
         self,
@@ -114,11 +129,12 @@ class Inside:
         left, top = ((low + 1.0) * (size / 2) - _AROUND).int().clamp_min(0).tolist()
         right, bottom = ((high + 1.0) * (size / 2) + _AROUND).int().clamp_min(1).tolist()
         box = slice(top, bottom), slice(left, right)
-        places, known = self.places(lips, *box)
+        places, known, hidden = self.places(lips, *box)
         seen = warp(self.patches, (places + 1.0) * ((size - 1) / 2))
+        inside = opening_edge(inner)[:, :, *box] * (1.0 - hidden)
         mixed, kept = warped.clone(), torch.zeros_like(warped[:, :1])
         mixed[:, :, *box], kept[:, :, *box] = self.mixed(
-            warped[:, :, *box], seen, known, opening_edge(inner)[:, :, *box], lips, box[1]
+            warped[:, :, *box], seen, known, inside, lips, box[1]
         )
         return mixed, kept
 
@@ -136,31 +152,35 @@ class Inside:
         alike = self.alike(lips).view(-1, 1, 1, 1)
         shown = torch.lerp(self.dark[:, :, None, columns], seen, known)
         shown = torch.lerp(warped, shown, inside * (1.0 - alike))
-        return shown, inside * torch.maximum(known, alike)
+        return shown, inside * torch.maximum(known * self.trust.view(-1, 1, 1, 1), alike)
 
     def places(
         self, lips: Tensor, rows: slice = slice(None), columns: slice = slice(None)
-    ) -> tuple[Tensor, Tensor]:  # [B, 2, h, w], [B, 1, h, w]
-        """Of each pixel between the ``lips``, the place in the patch that is shown there, and how
-        far that is so: between upper and lower teeth there is nothing to show.
+    ) -> tuple[Tensor, Tensor, Tensor]:  # [B, 2, h, w], [B, 1, h, w], [B, 1, h, w]
+        """Of each pixel between the ``lips``, the place in the patch that is shown there; how far
+        that is so, as between upper and lower teeth there is nothing to show; and how far the
+        photo's own lips hide it.
 
         Of those ``rows`` and ``columns`` of the square.
         """
         line = torch.linspace(-1.0, 1.0, self.columns.shape[-1], device=lips.device)
+        turned = _TURN * (_middle_column(lips) - self.middle)
+        across = line[columns] - turned[:, None]
         x, upper, parting, beneath, lower = (
-            each[:, None, columns]
+            _at(each, across)[:, None]
             for each in (self.columns, self.upper, self.parting, self.beneath, self.lower)
         )
         y = line[rows].view(1, -1, 1)
         fallen = _rows(_lower(lips), line[columns].repeat(len(lips), 1))[:, None] - lower
         with_jaw = y - fallen
         known = torch.maximum(parting - y, with_jaw - beneath) / _SOFT + 1.0
-        shown = torch.where(y < parting, y, torch.maximum(with_jaw, parting))
+        wanted = torch.where(y < parting, y, torch.maximum(with_jaw, parting))
         middle = (upper + lower) / 2
         high, low = torch.minimum(upper + _RIM, middle), torch.maximum(lower - _RIM, middle)
-        shown = torch.minimum(torch.maximum(shown, high), low)
+        shown = torch.minimum(torch.maximum(wanted, high), low)
+        hidden = (torch.maximum((wanted - shown).abs(), (across[:, None] - x).abs()) - _RIM) / _SOFT
         places = torch.stack([x.expand_as(shown), shown], 1)
-        return places, known.clamp(0.0, 1.0)[:, None]
+        return places, known.clamp(0.0, 1.0)[:, None], hidden.clamp(0.0, 1.0)[:, None]
 
     def alike(self, lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B]
         """How far the lips lie as in the photo that is drawn: then all between them moves alike."""
@@ -199,6 +219,19 @@ def _lower(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B, 11, 2]
 def _middles(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B, 2]
     """Rows of the upper and the lower lip's middle."""
     return lips[:, 5:16:10, 1]
+
+
+def _middle_column(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B]
+    """Half way between the corners."""
+    return (lips[:, 0, 0] + lips[:, 10, 0]) / 2
+
+
+def _at(line: Tensor, columns: Tensor) -> Tensor:  # [B, S], [B, w] -> [B, w]
+    """A value of each column of the square, at ``columns`` in patch coordinates."""
+    last = line.shape[1] - 1
+    place = ((columns + 1.0) * (last / 2)).clamp(0.0, float(last))
+    before = place.long().clamp(max=last - 1)
+    return torch.lerp(line.gather(1, before), line.gather(1, before + 1), place - before)
 
 
 def _rows(lip: Tensor, columns: Tensor) -> Tensor:  # [B, 11, 2], [B, S] -> [B, S]

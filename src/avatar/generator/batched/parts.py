@@ -118,9 +118,9 @@ class Parts(nn.Module):
             if part.opening is not None:
                 inside = Inside(**{what: held[f"inside.{what}"] for what in INSIDE})
                 lips = self._rings(k)[0](local)
-                shown_from, known = inside.places(lips)
+                shown_from, known, hidden = inside.places(lips)
                 seen = sampled(inside.patches, shown_from)
-                edge = opening_edge(maps[0][:, None])
+                edge = opening_edge(maps[0][:, None]) * (1.0 - hidden)
                 warped[k], kept = inside.mixed(warped[k], seen, known, edge, lips)
         shares = torch.stack([share(part, target, source) for part in self._group], 1)
         told = Told(

@@ -172,7 +172,19 @@ def _nothing(size: int) -> Inside:
     """The inside of a closed mouth."""
     line, colours = torch.zeros(1, size), torch.zeros(1, 3, size)
     patches = torch.zeros(1, 3, size, size)
-    return Inside(patches, line, line, line, line, line, colours, line[:, 0], line[:, :2])
+    return Inside(
+        patches,
+        line,
+        line,
+        line,
+        line,
+        line,
+        line[:, 0],
+        colours,
+        line[:, 0],
+        line[:, 0],
+        line[:, :2],
+    )
 
 
 def _look(look: Look, size: int) -> Held:
