@@ -3,7 +3,8 @@
 Lips stretch, teeth do not: the upper ones stay with the skull, and so does a part's square; the
 lower ones go with the jaw. So what a photo shows between the lips is parted at its darkest line,
 where no teeth are: what lies above keeps its place in the square, what lies below moves with the
-lower lip, and the line is drawn out over all that opens between.
+lower lip, and the line is drawn out over all that opens between. What the photo's lips hide is left
+as the warp shows it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Inside:
         upper, parting, beneath, lower: ``[B, S]`` rows there: of the lips' edges, and between them
             of where what stays with the skull ends and what goes with the jaw begins.
         middle: ``[B]`` column half way between the mouth's corners.
-        dark: ``[B, 3, S]`` colours of that line, evened out.
+        dark: ``[B, 3, S]`` colours where the one ends and the other begins, evened out.
         gap: ``[B]`` widest gap between the lips.
         trust: ``[B]`` how far paint gives way to them.
         drawn: ``[B, 2]`` rows of the lips' middles in the photo that is drawn; it may be another.

@@ -170,21 +170,7 @@ def held_of(portrait: Portrait, shape: Shape, groups: Sequence[tuple[Part, ...]]
 
 def _nothing(size: int) -> Inside:
     """The inside of a closed mouth."""
-    line, colours = torch.zeros(1, size), torch.zeros(1, 3, size)
-    patches = torch.zeros(1, 3, size, size)
-    return Inside(
-        patches,
-        line,
-        line,
-        line,
-        line,
-        line,
-        line[:, 0],
-        colours,
-        line[:, 0],
-        line[:, 0],
-        line[:, :2],
-    )
+    return Inside.of(torch.zeros(1, 1, 3, size, size), torch.zeros(1, 1, 20, 2))
 
 
 def _look(look: Look, size: int) -> Held:
