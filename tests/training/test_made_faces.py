@@ -17,7 +17,7 @@ from avatar.media import load_image
 from avatar.training import pack, stills
 from avatar.training.faces import FaceClips
 from avatar.training.head_renderer import SIZE, project
-from avatar.training.heads import FRAMES, Film, Heads, _motion, _within, film, write
+from avatar.training.heads import _TEETH, FRAMES, Film, Heads, _motion, _within, film, write
 from avatar.types import ARKIT_NAMES
 
 
@@ -71,6 +71,17 @@ def test_a_drawn_head_is_where_its_landmarks_are(made: Film) -> None:
     error = np.stack(errors)
     assert np.median(error) < 0.05
     assert np.median(error[:, list(INNER_LIPS)]) < 0.05
+
+
+def test_the_upper_teeth_stay_and_the_molars_lie_in_the_dark(heads: Heads) -> None:
+    jaw_open = heads.face.expressions[ARKIT_NAMES.index("jawOpen")]
+    assert np.abs(jaw_open[heads.upper_jaw]).max() < 0.1 * np.abs(jaw_open[:, 1]).max()
+    teeth = np.intersect1d(heads.upper_jaw, np.arange(_TEETH.start, _TEETH.stop))
+    assert 0.3 < len(teeth) / (_TEETH.stop - _TEETH.start) < 0.7
+    light, depth = heads._shade()[teeth, 1], heads.face.neutral[teeth, 2]
+    front, back = depth < np.quantile(depth, 0.05), depth > np.quantile(depth, 0.9)
+    assert light[front].mean() > 0.6
+    assert light[back].mean() < 0.1
 
 
 def test_the_same_seed_gives_the_same_head_and_another_another(heads: Heads, made: Film) -> None:

@@ -50,6 +50,8 @@ _GUMS, _TEETH = slice(14062, 17039), slice(17039, 21451)
 _INSIDE = slice(11248, 13294)
 _EYEBALLS = (slice(21451, 23021), slice(23021, 24591))
 _FACE = slice(0, 9409)
+_TEETH_LOWER = (0.0, 0.4)
+"""By how many centimetres the upper teeth lie lower than the model's."""
 _LIP_RING, _LIP_INNER = slice(48, 60), slice(60, 68)
 
 
@@ -63,11 +65,19 @@ class Heads:
             triangles = data["triangles"]
         triangles = triangles[(triangles < _DRAWN.stop).all(1)]
         self._inner = self.face.neutral[self.face.ibug68[_LIP_INNER]].mean(0)
+        self.upper_jaw = self._upper_jaw()
         self.renderer = HeadRenderer(triangles, self._place(), self._material(), self._shade())
 
     def landmarks(self, vertices: Array) -> Array:  # [V, 3] -> [478, 3]
         found: Array = (self._weights[..., None] * vertices[self._points]).sum(1)
         return found
+
+    def _upper_jaw(self) -> NDArray[np.intp]:
+        """Vertices of the teeth and gums that stay where they are as the jaw opens."""
+        fall = np.abs(self.face.expressions[ARKIT_NAMES.index("jawOpen"), :, 1])
+        mouth = np.arange(_GUMS.start, _TEETH.stop)
+        still: NDArray[np.intp] = mouth[fall[mouth] < 0.05 * fall[mouth].max()]
+        return still
 
     def _place(self) -> NDArray[np.float32]:
         place = self.face.neutral.copy()
@@ -109,10 +119,18 @@ class Heads:
         shade[_FACE, 2] = np.clip(below / 0.8, 0, 1) * (1 - shade[_FACE, 0])
         mouth = slice(_GUMS.start, _TEETH.stop)
         depth = neutral[mouth, 2] - self._inner[2]
-        shade[mouth, 1] = np.clip(1.0 - depth / 5.0, 0.12, 1.0)
-        shade[_INSIDE, 1] = np.clip(0.5 - (neutral[_INSIDE, 2] - self._inner[2]) / 6.0, 0.05, 0.5)
+        shade[mouth, 1] = _daylight(depth)
+        shade[_INSIDE, 1] = 0.5 * _daylight(neutral[_INSIDE, 2] - self._inner[2])
         shade[mouth, 0] = np.clip(depth / 4.0, 0, 1)
         return shade
+
+
+def _daylight(depth: Array) -> Array:
+    """How much of the light reaches a place so many centimetres behind the lips: little is left at
+    the molars.
+    """
+    light: Array = np.clip(np.exp((0.6 - depth) / 1.1), 0.02, 1.0)
+    return light
 
 
 def _dense(points: Array, *, closed: bool = True) -> Array:
@@ -149,6 +167,8 @@ def film(heads: Heads, random: np.random.Generator, count: int = FRAMES) -> Film
     face = heads.face
     weights = random.normal(0, 0.8, _SHAPES)
     own = face.neutral + np.tensordot(weights, face.identities[:_SHAPES], 1)
+    # At rest the model's upper lip hides its teeth, and in speech nearly does; people's show.
+    own[heads.upper_jaw, 1] += random.uniform(*_TEETH_LOWER)
     middle = own[face.ibug68[27:36]].mean(0) + np.array([0.0, 1.5, 3.0])
     look, back = _look(random), _background(random)
     expression, turns = _motion(random, count), _turns(random, count)
