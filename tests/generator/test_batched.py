@@ -29,6 +29,8 @@ from avatar.generator.batched.program import TOLD_POINTS, Program
 from avatar.generator.generator import GROUPS
 from avatar.types import Face, FloatArray, ImageArray, Landmarks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SIDE = 160
 
@@ -47,15 +49,6 @@ class OneByOne(nn.Module):
     def forward(self, *told: Tensor) -> Tensor:
         each = zip(*(tensor.split(1) for tensor in told), strict=True)
         return torch.cat([self.decoder(*one) for one in each])
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Where cores are busy, threads that share so little work mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +26,12 @@ from avatar.personal.lowrank import LearningDecoder
 from avatar.personal.plan import held_out_and_pairs
 from avatar.types import ARKIT_NAMES, Face, FloatArray, ImageArray, Landmarks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Picture = tuple[ImageArray, Face]
 JAW = ARKIT_NAMES.index("jawOpen")
 OPENINGS = (0.15, 0.3, 0.45, 0.6)
 BRIEF = Settings(steps=12, batch=2, look_every=6)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from avatar.face import FaceRig, MediaPipeDetector
 from avatar.generator import Generator
@@ -21,14 +19,6 @@ from avatar.types import ARKIT_NAMES
 FRAMES = 9
 JAW = ARKIT_NAMES.index("jawOpen")
 BLINKS = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
