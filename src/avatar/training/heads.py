@@ -50,9 +50,10 @@ _GUMS, _TEETH = slice(14062, 17039), slice(17039, 21451)
 _INSIDE = slice(11248, 13294)
 _EYEBALLS = (slice(21451, 23021), slice(23021, 24591))
 _FACE = slice(0, 9409)
+_LIP_RING, _LIP_INNER = slice(48, 60), slice(60, 68)
+
 _TEETH_LOWER = (0.0, 0.4)
 """By how many centimetres the upper teeth lie lower than the model's."""
-_LIP_RING, _LIP_INNER = slice(48, 60), slice(60, 68)
 
 
 class Heads:
