@@ -1,5 +1,9 @@
 // Normalised Gaussian interpolation of scattered displacements, a vector of places at a time.
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "ops.h"
 #include "vector.h"
 
@@ -57,58 +61,75 @@ void block(const Spread &a, int64_t batch, int64_t first) {
 
 // The bell around each point's `axis` coordinate at `count` places, rounded up to whole vectors:
 // [points, padded].
-void bells(const SpreadOverGrid &a, int axis, const float *places, int64_t count, float *out) {
+void bells(const SpreadOverGrid &a, int axis, int64_t k, const float *places, int64_t count,
+           float *out) {
   const float rate = -0.5f / (a.sigma * a.sigma);
-  const int64_t padded = padded_count(count);
-  for (int64_t k = 0; k < a.count; ++k) {
-    const float own = axis == 1 && a.weights ? a.weights[k] : 1.0f;
-    for (int64_t i = 0; i < padded; i += kLanes) {
-      const int64_t left = count - i;
-      const vfloat at = left < kLanes ? load_some(places + i, int(left)) : load(places + i);
-      const vfloat d = at - a.points[2 * k + axis];
-      store(out + k * padded + i, exponential(d * d * rate) * own);
-    }
+  const float own = axis == 1 && a.weights ? a.weights[k] : 1.0f;
+  for (int64_t i = 0; i < padded_count(count); i += kLanes) {
+    const int64_t left = count - i;
+    const vfloat at = left < kLanes ? load_some(places + i, int(left)) : load(places + i);
+    const vfloat d = at - a.points[2 * k + axis];
+    store(out + i, exponential(d * d * rate) * own);
   }
 }
 
 constexpr int kRows = 4;
 
-// The nodes of kRows rows and a vector of columns; what of it lies beyond the grid is not written.
-void nodes(const SpreadOverGrid &a, const float *across, const float *down, int64_t row,
-           int64_t column) {
+// Share of the floor below which a weight adds nothing worth its time.
+constexpr float kNothing = 1e-8f;
+
+// The nodes of kRows rows, by the points near them; what of it lies beyond the grid is not written.
+void band(const SpreadOverGrid &a, const float *across, const float *down, int64_t row) {
+  static thread_local std::vector<int32_t> near;
+  near.clear();
   const int64_t wide = padded_count(a.columns), high = padded_count(a.rows);
-  vfloat weight[kRows] = {}, x[kRows] = {}, y[kRows] = {};
   for (int64_t k = 0; k < a.count; ++k) {
-    const vfloat bell = load(across + k * wide + column);
-    const vfloat bell_x = bell * a.values[2 * k], bell_y = bell * a.values[2 * k + 1];
     const float *own = down + k * high + row;
-    for (int i = 0; i < kRows; ++i) {
-      weight[i] += bell * own[i];
-      x[i] += bell_x * own[i];
-      y[i] += bell_y * own[i];
-    }
+    // What is no number must be seen everywhere.
+    const bool odd = !std::isfinite(a.values[2 * k] + a.values[2 * k + 1]);
+    if (odd || !(*std::max_element(own, own + kRows) <= kNothing * a.floor))
+      near.push_back(int32_t(k));
   }
-  const int64_t left = a.columns - column;
-  const int count = int(left < kLanes ? left : kLanes);
-  for (int i = 0; i < kRows && row + i < a.rows; ++i) {
-    float *out = a.out + (row + i) * a.columns + column;
-    store_some(out, x[i] / (weight[i] + a.floor), count);
-    store_some(out + a.rows * a.columns, y[i] / (weight[i] + a.floor), count);
+  for (int64_t column = 0; column < a.columns; column += kLanes) {
+    vfloat weight[kRows] = {}, x[kRows] = {}, y[kRows] = {};
+    for (const int32_t k : near) {
+      const vfloat bell = load(across + k * wide + column);
+      const vfloat bell_x = bell * a.values[2 * k], bell_y = bell * a.values[2 * k + 1];
+      const float *own = down + k * high + row;
+      for (int i = 0; i < kRows; ++i) {
+        weight[i] += bell * own[i];
+        x[i] += bell_x * own[i];
+        y[i] += bell_y * own[i];
+      }
+    }
+    const int count = int(std::min<int64_t>(a.columns - column, kLanes));
+    for (int i = 0; i < kRows && row + i < a.rows; ++i) {
+      float *out = a.out + (row + i) * a.columns + column;
+      store_some(out, x[i] / (weight[i] + a.floor), count);
+      store_some(out + a.rows * a.columns, y[i] / (weight[i] + a.floor), count);
+    }
   }
 }
 
 } // namespace
 
 void spread_over_grid(const SpreadOverGrid &a, int threads) {
-  float *across = a.scratch, *down = a.scratch + a.count * padded_count(a.columns);
-  bells(a, 0, a.x, a.columns, across);
-  bells(a, 1, a.y, a.rows, down);
+  const int64_t wide = padded_count(a.columns), high = padded_count(a.rows);
+  float *across = a.scratch, *down = across + a.count * wide;
   const int64_t bands = (a.rows + kRows - 1) / kRows;
   const bool worth = threads > 1 && a.rows * a.columns * a.count > 65536;
-#pragma omp parallel for schedule(static) num_threads(threads) if (worth)
-  for (int64_t band = 0; band < bands; ++band)
-    for (int64_t column = 0; column < a.columns; column += kLanes)
-      nodes(a, across, down, band * kRows, column);
+#pragma omp parallel num_threads(threads) if (worth)
+  {
+#pragma omp for schedule(static)
+    for (int64_t k = 0; k < a.count; ++k) {
+      bells(a, 0, k, a.x, a.columns, across + k * wide);
+      bells(a, 1, k, a.y, a.rows, down + k * high);
+    }
+    // By turns: the bands in the middle of a face have more points near them.
+#pragma omp for schedule(static, 1)
+    for (int64_t n = 0; n < bands; ++n)
+      band(a, across, down, n * kRows);
+  }
 }
 
 void spread(const Spread &a, int threads) {

@@ -24,7 +24,7 @@ from avatar.evaluation.likeness import (
     has_descriptor,
     patch,
 )
-from avatar.evaluation.reenactment import SHOTS, STILL, WARPED, Reenactment, _targets
+from avatar.evaluation.reenactment import PLAIN, SHOTS, STILL, WARPED, Reenactment, _targets
 from avatar.evaluation.reenactment_report import as_json, as_markdown, contact_sheet
 from avatar.types import Face, ImageArray
 
@@ -127,7 +127,7 @@ def test_people_drive_their_own_photos(film: Path, lpips: Lpips) -> None:
     assert told[0].startswith("eileen: mouth LPIPS still photo")
     (scores,) = (person["scores"] for person in results.people.values())
     shots = [f"K = {k}" for k in SHOTS]
-    assert list(scores) == [STILL, WARPED, *shots, "again"]
+    assert list(scores) == [STILL, PLAIN, WARPED, *shots, "again"]
     assert scores[WARPED]["face.lpips"] < scores[STILL]["face.lpips"]
     assert scores["again"] == scores["K = 8"]
     assert scores["K = 1"]["landmarks_percent"] < 0.5 * scores[STILL]["landmarks_percent"] + 2

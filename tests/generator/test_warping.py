@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from avatar.evaluation.plain_warp import plain_flow
 from avatar.generator.warping import (
     FLOW_POINTS,
     INNER_LIPS,
+    IRISES,
     LEFT_IRIS,
     OUTER_LIPS,
     RIGHT_IRIS,
     inter_ocular,
     landmark_flow,
+    trust,
 )
 
 UPPER_LID = (246, 161, 160, 159, 158, 157, 173)
@@ -126,6 +129,38 @@ def test_the_flow_scales_with_the_picture(
     there = flow_at(nodes * scale + place, target * scale + place, points * scale + place)
     here = flow_at(nodes, target, points) * scale
     assert float((there - here).norm(dim=-1).max()) < 2e-3 * scale * float(inter_ocular(points))
+
+
+def test_skin_is_followed_closer_than_by_the_plain_warp(points: Tensor) -> None:
+    unit = float(inter_ocular(points))
+    angle = points / unit * torch.tensor([2.1, 3.3])
+    target = points + 0.04 * unit * angle.flip(-1).sin()
+    skin = target[:, FLOW_POINTS[:-IRISES]]
+    wanted = points[:, FLOW_POINTS[:-IRISES]] - skin
+    own = (flow_at(skin, target, points) - wanted).norm(dim=-1).mean()
+    plain = (plain_flow(skin, target, points, inter_ocular(points)) - wanted).norm(dim=-1).mean()
+    assert float(own) < 0.5 * float(plain)
+
+
+def turned(sitter: Any, degrees: float) -> Tensor:  # [1, 478, 2]
+    """The face, its head turned about the upright axis; it is at rest in the photo."""
+    head, angle = sitter.points - sitter.points.mean(0), np.deg2rad(degrees)
+    across = head[:, 0] * np.cos(angle) + head[:, 2] * np.sin(angle)
+    points = np.stack([across, head[:, 1]], 1) + sitter.points.mean(0)[:2]
+    return torch.from_numpy(points[None].astype(np.float32))
+
+
+def test_a_face_that_talks_is_trusted(sitter: Any, points: Tensor) -> None:
+    talking = turned(sitter, 5.0)
+    talking[:, INNER_LIPS[11:]] += 0.1 * inter_ocular(points)
+    assert float(trust(talking, points, points).min()) > 0.8
+
+
+@pytest.mark.parametrize("degrees", [-35.0, 35.0])
+def test_the_sides_of_a_turned_head_are_not(sitter: Any, points: Tensor, degrees: float) -> None:
+    trusted = trust(turned(sitter, degrees), points, points)[0]
+    assert float(trusted[[234, 454]].max()) < 0.2
+    assert (trusted[[1, 4, 13, 14, 168]] == 1.0).all()
 
 
 def test_faces_of_a_batch_do_not_touch_each_other(points: Tensor) -> None:

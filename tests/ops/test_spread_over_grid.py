@@ -80,6 +80,14 @@ def test_far_from_all_points_nothing_moves() -> None:
     assert float(found.abs().max()) < 1e-30
 
 
+@pytest.mark.parametrize("lost", ["points", "values"])
+def test_what_is_no_number_is_seen_everywhere(lost: str) -> None:
+    x, y = torch.linspace(0, 3, 20), torch.linspace(0, 9, 60)
+    given = {"points": torch.rand(30, 2), "values": torch.rand(30, 2)}
+    given[lost][7] = float("nan")
+    assert spread_over_grid(x, y, **given, sigma=0.1, floor=0.1).isnan().all()
+
+
 def test_nan_stays_where_it_is() -> None:
     x, y, points, values = torch.rand(20), torch.rand(19), torch.rand(9, 2), torch.rand(9, 2)
     x[3], y[5] = torch.nan, torch.nan

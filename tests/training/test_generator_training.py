@@ -182,7 +182,7 @@ def test_figures_of_unseen_people(
     where, config = PARTS[part]
     torch.manual_seed(0)
     figures, sheet = evaluate(PartGenerator(config), unseen, where, networks["alexnet"], per_clip=2)
-    assert figures["ratio"] == pytest.approx(1.0)
+    assert figures["ratio_to_warped"] == pytest.approx(1.0)
     assert figures["lpips_painted"] == pytest.approx(figures["lpips_warped"]) != 0
     assert {"astronaut_later", "grace_hopper_later"} <= figures.keys()
     assert sheet.shape == (4, 4, 3, where.size, where.size)

@@ -5,8 +5,8 @@
 
 For each held-out clip the frames of the far third (widest mouth, most closed eye) are painted from
 a source of the near end (closed mouth, open eye) and compared with the truth by LPIPS (AlexNet),
-beside the bare warp. ``--data`` is a folder written by ``avatar.training.faces``, ``--networks``
-holds ``alexnet.npz`` from ``avatar.training.perceptual``.
+beside this package's warp and the plain one (``plain_warp``). ``--data`` is a folder written by
+``avatar.training.faces``, ``--networks`` holds ``alexnet.npz`` from ``avatar.training.perceptual``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     report: dict[str, object] = {
         "command": "python -m avatar.evaluation.patches --data FOLDER --networks FOLDER -o OUT",
         "weights_sha256": config["sha256"],
-        "measure": "LPIPS (AlexNet), mean over held-out clips; ratio = painted / bare warp",
+        "measure": "LPIPS (AlexNet), mean over held-out clips; ratios = painted / plain warp",
     }
     for name, (part, _) in PARTS.items():
         model = PartGenerator(PartConfig(**config["parts"][name]))

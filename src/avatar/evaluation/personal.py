@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar.evaluation.plain_warp import plain_flow
 from avatar.generator import Generator
 from avatar.generator.episodes import cut, sample_at
 from avatar.generator.parts import MOUTH
@@ -93,7 +94,9 @@ class Bench:
         self.features = features[:1]
         tested = np.arange(shots, len(chosen))
         nobody = torch.zeros(len(tested), dtype=torch.int64)
-        self.tested = cut(lit, MOUTH, tested, np.zeros((len(tested), 1), np.int64), nobody)
+        first = np.zeros((len(tested), 1), np.int64)
+        self.tested = cut(lit, MOUTH, tested, first, nobody)
+        self.plain = cut(lit, MOUTH, tested, first, nobody, flow=plain_flow).warped
 
     @torch.no_grad()
     def paint(self, decoder: torch.nn.Module, *style: Tensor) -> Tensor:
@@ -132,7 +135,7 @@ class Bench:
         learner.decoder.take(learnt.changes)
         own = self.paint(learner.decoder) if learnt.better else shipped
         figures = {
-            "warp": self.distance(self.tested.warped),
+            "plain": self.distance(self.plain), "warp": self.distance(self.tested.warped),
             "one": self.distance(self.paint(self.network.decoder, self.styles[:1])),
             "shipped": self.distance(shipped),
             "personal": self.distance(own),
@@ -183,7 +186,7 @@ def main() -> None:
         rows[person.name] = figures
         sheets.append(sheet)
         print(person.name, json.dumps(figures), flush=True)
-    kinds = ("warp", "one", "shipped", "personal")
+    kinds = ("plain", "warp", "one", "shipped", "personal")
     means = {kind: round(float(np.mean([r[kind] for r in rows.values()])), 4) for kind in kinds}
     ratio = np.mean([row["personal"] / row["shipped"] for row in rows.values()])
     report["mean"] = {**means, "personal_over_shipped": round(float(ratio), 3)}

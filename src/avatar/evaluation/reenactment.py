@@ -7,7 +7,7 @@ any. Half the frames to draw come from the third in which the lips are widest. T
 given the landmarks of the true frame, so that what is judged is the picture alone.
 
 Beside it stand the bare photo, which does not move, and the warped photo, on which nothing is
-painted.
+painted: by the plain warp (``plain_warp``) and by this package's own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from avatar.evaluation.likeness import (
     has_descriptor,
 )
 from avatar.evaluation.lips import lip_opening
+from avatar.evaluation.plain_warp import plain_picture
 from avatar.generator import Portrait
 from avatar.generator.parts import Placement
 from avatar.media import VideoReader
@@ -40,7 +41,7 @@ from avatar.training.clip_sources import ClipSource, find_clips
 from avatar.types import Face, FloatArray, ImageArray
 
 SHOTS = (1, 2, 4, 8)
-STILL, WARPED = "still photo", "warp only"
+STILL, PLAIN, WARPED = "still photo", "plain warp", "warp only"
 
 Photos = list[tuple[ImageArray, Face]]
 Draw = Callable[[FloatArray], ImageArray]
@@ -157,6 +158,7 @@ class Reenactment:
         first = self.engine.prepare(person.photos[:1])
         variants: dict[str, Draw] = {
             STILL: lambda landmarks: person.photos[0][0],
+            PLAIN: lambda landmarks: plain_picture(first, landmarks),
             WARPED: lambda landmarks: generator.warp(first, landmarks),
         }
         for shots in SHOTS:

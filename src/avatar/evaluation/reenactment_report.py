@@ -7,13 +7,14 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from avatar.evaluation.likeness import MEASURES, REGIONS
-from avatar.evaluation.reenactment import STILL, WARPED, Results
+from avatar.evaluation.reenactment import PLAIN, STILL, WARPED, Results
 from avatar.weights import load_weights
 
 _LABEL, _MARGIN = 14, 150
 _COLUMNS = (
     ("mouth LPIPS, wide third", "mouth.lpips_wide", 3),
-    ("of warp", "ratio", 2),
+    ("of plain warp", "ratio", 2),
+    ("of own warp", "ratio_to_warped", 2),
     *((f"{region} {measure.upper()}", f"{region}.{measure}", 1 if measure == "psnr" else 3)
       for region in REGIONS for measure in MEASURES),
     ("identity", "identity", 2),
@@ -49,9 +50,11 @@ def as_markdown(figures: dict[str, Any]) -> str:
         title = f"**{group}**, {count} {'person' if count == 1 else 'people'}"
         rows = ["| | " + " | ".join(name for name, _, _ in _COLUMNS) + " |"]
         rows.append("|---" * (len(_COLUMNS) + 1) + "|")
-        base = scores[WARPED]["mouth.lpips_wide"]
+        bases = {"ratio": PLAIN, "ratio_to_warped": WARPED}
         for variant, measures in scores.items():
-            values = {**measures, "ratio": measures["mouth.lpips_wide"] / base}
+            wide = "mouth.lpips_wide"
+            ratios = {name: measures[wide] / scores[base][wide] for name, base in bases.items()}
+            values = {**measures, **ratios}
             cells = [
                 f"{values[key]:.{digits}f}" if key in values else "–" for _, key, digits in _COLUMNS
             ]

@@ -5,6 +5,7 @@ What training and personalisation share. Everything runs on the device of the fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,9 @@ CROP_EXTENT = 1.4
 """Half of that side, in inter-ocular distances."""
 
 FLOW_NODES = 32
+
+Flow = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""As ``warping.landmark_flow``."""
 
 
 class Faces(Protocol):
@@ -90,8 +94,12 @@ def cut(
     person: Tensor,  # [B]
     random: np.random.Generator | None = None,
     augmentation: Augmentation = Augmentation(),  # noqa: B008, it is frozen
+    flow: Flow = landmark_flow,
 ) -> Episode:
-    """Cut the patches of chosen frames; with ``random`` they are also augmented, alike in a row."""
+    """Cut the patches of chosen frames; with ``random`` they are also augmented, alike in a row.
+
+    ``flow`` brings the source to the target.
+    """
     device = faces.frames.device
     batch, shots = sources.shape
     index = torch.from_numpy(np.concatenate([targets[:, None], sources], 1)).to(device).flatten()
@@ -111,8 +119,8 @@ def cut(
     target_points, source_points = points[rows], points[rows + 1]
     nodes = Placement.of(part, target_points).grid(FLOW_NODES)
     flat = nodes.flatten(2).transpose(1, 2)
-    flow = landmark_flow(flat, target_points, source_points, inter_ocular(source_points))
-    moved = (flat + flow).transpose(1, 2).view_as(nodes)
+    way = flow(flat, target_points, source_points, inter_ocular(source_points))
+    moved = (flat + way).transpose(1, 2).view_as(nodes)
     warped = _sample(frames[rows + 1], moved, part.size, bend)
     in_source = Placement.of(part, source_points).grid_to_patch(moved)
     each = patches.view(batch, shots + 1, *patches.shape[1:])

@@ -1,12 +1,15 @@
 """From moved landmarks to a dense backward flow.
 
 The displacement of the landmarks is spread over the plane by normalised Gaussian interpolation at
-several scales: the coarse scale carries the head, each finer one what the coarser left over at the
-landmarks. Only lips and eyes take part in the finest, so that the outline of the head stays smooth.
-Far from the face the flow decays to zero and the background stays.
+several scales: the coarse scale carries the head, the next the skin, several times, as each time
+something is left over at the landmarks; only lips and eyes take part in the finest. Far from the
+face the flow decays to zero and the background stays.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,9 +68,25 @@ LEFT_IRIS = (474, 475, 476, 477)
 corner.
 """
 
+_OUTLINE = (
+    10, 21, 54, 58, 67, 93, 103, 109, 127, 132, 136, 148, 149, 150, 152, 162, 172, 176, 234, 251,
+    284, 288, 297, 323, 332, 338, 356, 361, 365, 377, 378, 379, 389, 397, 400, 454,
+)  # fmt: skip
+"""The oval of the face."""
+
+_LOWER_FACE = (
+    2, 18, 36, 43, 50, 57, 83, 92, 97, 98, 101, 106, 123, 129, 135, 138, 142, 147, 164, 165, 167,
+    169, 171, 175, 182, 186, 187, 192, 194, 199, 200, 201, 202, 203, 204, 205, 206, 207, 208, 210,
+    211, 212, 214, 216, 266, 273, 280, 287, 313, 322, 326, 327, 330, 335, 352, 358, 364, 367, 371,
+    376, 391, 393, 394, 396, 406, 410, 411, 416, 418, 421, 422, 423, 424, 425, 426, 427, 428, 430,
+    431, 432, 434, 436,
+)  # fmt: skip
+"""Cheeks and chin, and what lies around the mouth: the skin that speech moves."""
+
 _RINGS = INNER_LIPS + OUTER_LIPS + RIGHT_EYE + LEFT_EYE
 _IRISES = RIGHT_IRIS + LEFT_IRIS
-FLOW_POINTS = (*(k for k in range(0, 468, 3) if k not in _RINGS), *_RINGS, *_IRISES)
+_SKIN = sorted({*range(0, 468, 3), *_OUTLINE, *_LOWER_FACE} - {*_RINGS})
+FLOW_POINTS = (*_SKIN, *_RINGS, *_IRISES)
 """The landmarks that carry the flow. The last ``FINE`` are lips, lids and irises, the last
 ``IRISES`` irises.
 """
@@ -75,14 +94,41 @@ FLOW_POINTS = (*(k for k in range(0, 468, 3) if k not in _RINGS), *_RINGS, *_IRI
 FINE = len(_RINGS) + len(_IRISES)
 IRISES = len(_IRISES)
 
-SIGMAS = (0.35, 0.12, 0.045)
-"""Widths of the Gaussians, coarse to fine, in inter-ocular distances."""
 
-FLOORS = (0.01, 0.03, 0.10)
-"""Weight of "no displacement" at each scale: where the landmarks' weights fall below it, the flow
-fades out.
+class Scale(NamedTuple):
+    """One step from coarse to fine.
+
+    Attributes:
+        sigma: width of the Gaussian, in inter-ocular distances.
+        floor: weight of "no displacement": where the landmarks' weights fall below it, the flow
+            fades out.
+        times: how often what is left over at the landmarks is carried, too, by this scale.
+        careful: whether landmarks count as far as they are trusted (see ``trust``).
+    """
+
+    sigma: float
+    floor: float
+    times: int
+    careful: bool = True
+
+
+SCALES = (Scale(0.35, 0.01, 1, careful=False), Scale(0.12, 0.01, 3))
+"""Those in which all landmarks but the irises take part."""
+
+FINEST = Scale(0.045, 0.10, 1)
+"""That of lips, lids and irises."""
+
+_BRIDGE, _EARS = 168, (234, 454)
+_NARROWEST = 0.05
+"""Least width of a side of the face, in distances of the eyes."""
+
+_LATERAL = (0.45, 0.85)
+"""From where on landmarks lie at the side of the face, as a share of the way to the ear."""
+
+_GROWN, _SHRUNK = (1.2, 1.5), (1.3, 1.7)
+"""How many times wider, or narrower, a side of the face becomes until its outer landmarks are
+followed less, and until they are followed no more.
 """
-
 
 _OPEN_EYE = 0.06
 """Distance of the lids, in inter-ocular distances, from which an iris counts fully."""
@@ -110,18 +156,13 @@ def landmark_flow(
     closed lid there is nothing to see of them.
     """
     scale = unit.view(-1, 1, 1)
-    nodes, points = nodes / scale, target[:, FLOW_POINTS] / scale
-    left_over = source[:, FLOW_POINTS] / scale - points
-    steady, fine = slice(None, -IRISES), slice(-FINE, None)
-    flow = torch.zeros_like(nodes)
-    for sigma, floor in zip(SIGMAS[:2], FLOORS[:2], strict=True):
-        carried = left_over[:, steady]
-        flow = flow + spread(nodes, points[:, steady], carried, sigma=sigma, floor=floor)
-        left_over = left_over - spread(points, points[:, steady], carried, sigma=sigma, floor=floor)
-    flow = flow + spread(
-        nodes, points[:, fine], left_over[:, fine],
-        weights=landmark_weights(target, unit), sigma=SIGMAS[2], floor=FLOORS[2],
-    )  # fmt: skip
+    nodes, flow = nodes / scale, torch.zeros_like(nodes)
+    near, there = (face.index_select(1, _flow_points(face.device)) for face in (target, source))
+    for step in steps(target, source, near, there, unit):
+        flow = flow + spread(
+            nodes, step.points, step.values,
+            sigma=step.scale.sigma, floor=step.scale.floor, weights=step.weights,
+        )  # fmt: skip
     return flow * scale
 
 
@@ -136,26 +177,103 @@ def landmark_flow_over_grid(
     """``landmark_flow`` at the nodes (x, y) of an upright grid, many times faster.
 
     ``around`` are more points, where they shall be and where they are in the photo; they count at
-    the coarse scales. Not differentiable.
+    all scales but the finest. Not differentiable.
     """
     scale = float(unit)
-    points, there = target[:, FLOW_POINTS], source[:, FLOW_POINTS]
-    if around is not None:
-        points, there = torch.cat([around[0], points], 1), torch.cat([around[1], there], 1)
-    points = points / scale
-    left_over = there / scale - points
-    x, y = x / scale, y / scale
-    steady, fine = slice(None, -IRISES), slice(-FINE, None)
-    flow = x.new_zeros(2, len(y), len(x))
-    for sigma, floor in zip(SIGMAS[:2], FLOORS[:2], strict=True):
-        near, carried = points[:, steady], left_over[:, steady]
-        flow += spread_over_grid(x, y, near[0], carried[0], sigma=sigma, floor=floor)
-        left_over = left_over - spread(points, near, carried, sigma=sigma, floor=floor)
-    flow += spread_over_grid(
-        x, y, points[0, fine], left_over[0, fine],
-        weights=landmark_weights(target, unit)[0], sigma=SIGMAS[2], floor=FLOORS[2],
-    )  # fmt: skip
+    x, y, flow = x / scale, y / scale, x.new_zeros(2, len(y), len(x))
+    near, there = (face.index_select(1, _flow_points(face.device)) for face in (target, source))
+    for step in steps(target, source, near, there, unit, around):
+        weights = None if step.weights is None else step.weights[0]
+        flow += spread_over_grid(
+            x, y, step.points[0], step.values[0],
+            sigma=step.scale.sigma, floor=step.scale.floor, weights=weights,
+        )  # fmt: skip
     return flow * scale
+
+
+@cache
+def _flow_points(device: torch.device) -> Tensor:
+    return torch.tensor(FLOW_POINTS, device=device)
+
+
+class Step(NamedTuple):
+    """What landmarks carry at one scale, in inter-ocular distances.
+
+    Attributes:
+        scale: by which it is spread.
+        points: ``[B, n, 2]`` places in the target; values: ``[B, n, 2]`` the ways from there to
+            the photo that coarser steps have left over.
+        weights: ``[B, n]``; None where all count alike.
+    """
+
+    scale: Scale
+    points: Tensor
+    values: Tensor
+    weights: Tensor | None = None
+
+
+def steps(
+    target: Tensor,  # [B, 478, 2] landmarks where they shall be
+    source: Tensor,  # [B, 478, 2] landmarks where they are in the photo
+    near: Tensor,  # [B, n, 2] of the target's, the ``FLOW_POINTS``
+    there: Tensor,  # [B, n, 2] of the source's
+    unit: Tensor,  # [B] inter-ocular distance, in the unit of all these
+    around: tuple[Tensor, Tensor] | None = None,  # [B, m, 2] each
+) -> list[Step]:
+    """The steps whose sum is the flow, from coarse to fine."""
+    trusted = trust(target, source, there)[..., None]
+    if around is not None:
+        near, there = torch.cat([around[0], near], 1), torch.cat([around[1], there], 1)
+        trusted = torch.cat([torch.ones_like(around[0][..., :1]), trusted], 1)
+    points = near / unit.view(-1, 1, 1)
+    left_over = there / unit.view(-1, 1, 1) - points
+    steady, found = points[:, :-IRISES], []
+    for scale in SCALES:
+        values = torch.zeros_like(steady)
+        for _ in range(scale.times):
+            now = left_over[:, :-IRISES]
+            if scale.careful:
+                now = now * trusted[:, :-IRISES]
+            values = values + now
+            left_over = left_over - spread(
+                points, steady, now, sigma=scale.sigma, floor=scale.floor
+            )
+        found.append(Step(scale, steady, values))
+    weights = landmark_weights(target, unit)
+    return [*found, Step(FINEST, points[:, -FINE:], left_over[:, -FINE:], weights)]
+
+
+def trust(target: Tensor, source: Tensor, points: Tensor) -> Tensor:  # [B, n, 2] -> [B, n] in 0..1
+    """How closely ``points`` of the source are followed by the careful scales.
+
+    As a head turns, one side of the face grows and the other shrinks. The photo shows little of
+    what comes into sight on the one, and drawing that out smears; on the other what goes out of
+    sight would fold. So what lies far out on a side that changes much is not followed.
+    """
+    before, after = _sides(torch.cat([source, target])).chunk(2)
+    grown = after * before.sum(1, keepdim=True) / (before * after.sum(1, keepdim=True))
+    turned = torch.maximum(_step(grown, *_GROWN), _step(1.0 / grown, *_SHRUNK))
+    left = _across(points, source)
+    lateral = torch.stack([-left, left], 2) / before[:, None]
+    return 1.0 - (_step(lateral, *_LATERAL) * turned[:, None]).sum(-1)
+
+
+def _sides(face: Tensor) -> Tensor:  # [B, 478, 2] -> [B, 2]
+    """How wide the face is to the right and to the left of the bridge of the nose."""
+    right, left = _across(torch.stack([face[:, ear] for ear in _EARS], 1), face).unbind(1)
+    return torch.stack([-right, left], 1).clamp_min(_NARROWEST)
+
+
+def _across(points: Tensor, face: Tensor) -> Tensor:  # [B, n, 2], [B, 478, 2] -> [B, n]
+    """How far points lie to the left of the bridge of the nose, in distances of the eyes."""
+    axis = (face[:, 263] - face[:, 33])[:, None]
+    along = ((points - face[:, _BRIDGE, None]) * axis).sum(-1)
+    width: Tensor = along / axis.square().sum(-1).clamp_min(1e-12)
+    return width
+
+
+def _step(value: Tensor, low: float, high: float) -> Tensor:
+    return ((value - low) / (high - low)).clamp(0.0, 1.0)
 
 
 def landmark_weights(target: Tensor, unit: Tensor) -> Tensor:  # [B, FINE]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar.evaluation.plain_warp import plain_flow
 from avatar.generator.episodes import cut, paint
 from avatar.generator.networks import PartGenerator
 from avatar.generator.parts import Part
@@ -24,13 +25,13 @@ def evaluate(
     lpips: PerceptualFeatures,
     per_clip: int = 12,
 ) -> tuple[dict[str, float], Tensor]:
-    """LPIPS (AlexNet) of painted and of bare warped patches on the far third of each clip, from the
-    near third.
+    """LPIPS (AlexNet) of painted and of warped patches on the far third of each clip, from the near
+    third; ``plain`` is the plain warp (``evaluation.plain_warp``), to which the ratios refer.
 
     Returns the figures and a sheet ``[rows, 4, 3, S, S]``: source, warped, painted, true.
     """
     sampler = EpisodeSampler(clips, part)
-    painted_sum, warped_sum, sheet, ratios = 0.0, 0.0, [], {}
+    sums, sheet, ratios = np.zeros(3), [], {}
     for clip, order in enumerate(sampler.order):
         n = len(order)
         mouth = part.name == "mouth"
@@ -41,20 +42,23 @@ def evaluate(
         person = torch.zeros(per_clip, dtype=torch.int64)
         episode = cut(clips, part, targets, sources, person)
         painted = paint(model, episode)[0].clamp(-1, 1)
-        a, b = (
-            lpips.lpips(painted, episode.target).mean(),
-            lpips.lpips(episode.warped, episode.target).mean(),
-        )
-        painted_sum, warped_sum = painted_sum + float(a), warped_sum + float(b)
-        ratios[clips.names[clip]] = round(float(a / b), 3)
+        plain = cut(clips, part, targets, sources, person, flow=plain_flow).warped
+        far_off = np.array([
+            float(lpips.lpips(shown, episode.target).mean())
+            for shown in (painted, episode.warped, plain)
+        ])  # fmt: skip
+        sums += far_off
+        ratios[clips.names[clip]] = round(far_off[0] / far_off[2], 3)
         for k in (per_clip // 2, per_clip - 1):
             sheet.append(
                 torch.stack(
                     [episode.source_patches[k, 0], episode.warped[k], painted[k], episode.target[k]]
                 )
             )
-    figures = {"lpips_painted": painted_sum / len(ratios), "lpips_warped": warped_sum / len(ratios)}
-    return {**figures, "ratio": painted_sum / warped_sum, **ratios}, torch.stack(sheet)
+    names = ("lpips_painted", "lpips_warped", "lpips_plain")
+    figures = dict(zip(names, (sums / len(ratios)).tolist(), strict=True))
+    figures["ratio"], figures["ratio_to_warped"] = sums[0] / sums[2], sums[0] / sums[1]
+    return {**figures, **ratios}, torch.stack(sheet)
 
 
 def save_sheet(sheet: Tensor, path: Path, columns: int = 3) -> None:

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from avatar.generator.warping import (
-    FINE,
-    FLOORS,
-    FLOW_POINTS,
-    IRISES,
-    SIGMAS,
-    landmark_weights,
-)
-from avatar.ops import spread
+from avatar.generator.warping import FLOW_POINTS, Scale, steps
 
 
 class Chosen(nn.Module):
@@ -48,23 +40,14 @@ class Flow(nn.Module):
         around: tuple[Tensor, Tensor] | None = None,  # [B, n, 2] each
     ) -> Tensor:  # [B, 2, rows, columns]
         """What to add to each node to find the place in the photo that is shown there."""
-        scale = unit.view(-1, 1, 1)
-        points, there = self._chosen(target), self._chosen(source)
-        if around is not None:
-            points, there = torch.cat([around[0], points], 1), torch.cat([around[1], there], 1)
-        points = points / scale
-        left_over = there / scale - points
-        x, y = x / scale[:, :, 0], y / scale[:, :, 0]
-        near = points[:, :-IRISES]
-        found = []
-        for sigma, floor in zip(SIGMAS[:2], FLOORS[:2], strict=True):
-            carried = left_over[:, :-IRISES]
-            found.append(_over_grid(x, y, near, carried, sigma, floor))
-            left_over = left_over - spread(points, near, carried, sigma=sigma, floor=floor)
-        fine = points[:, -FINE:], left_over[:, -FINE:]
-        weights = landmark_weights(target, unit)
-        found.append(_over_grid(x, y, *fine, SIGMAS[2], FLOORS[2], weights))
-        return (found[0] + found[1] + found[2]) * scale[..., None]
+        near, there = self._chosen(target), self._chosen(source)
+        scale = unit.view(-1, 1)
+        x, y = x / scale, y / scale
+        found = [
+            _over_grid(x, y, step.points, step.values, step.scale, step.weights)
+            for step in steps(target, source, near, there, unit, around)
+        ]
+        return torch.stack(found).sum(0) * scale[..., None, None]
 
 
 def _over_grid(
@@ -72,12 +55,11 @@ def _over_grid(
     y: Tensor,  # [B, rows]
     points: Tensor,  # [B, K, 2]
     values: Tensor,  # [B, K, 2]
-    sigma: float,
-    floor: float,
-    weights: Tensor | None = None,  # [B, K]
+    scale: Scale,
+    weights: Tensor | None,  # [B, K]
 ) -> Tensor:  # [B, 2, rows, columns]
     """``spread_over_grid``, as one matrix product: the Gaussian is one of x times one of y."""
-    narrow = -0.5 / sigma**2
+    narrow = -0.5 / scale.sigma**2
     across = torch.exp((x.unsqueeze(1) - points[..., :1]).square() * narrow)
     down = torch.exp((y.unsqueeze(1) - points[..., 1:]).square() * narrow)
     if weights is not None:
@@ -86,5 +68,5 @@ def _over_grid(
     factors = torch.cat([values, torch.ones_like(values[..., :1])], 2)
     rows = (down.unsqueeze(2) * factors.unsqueeze(3)).flatten(2)
     sums = torch.bmm(rows.transpose(1, 2), across).view(len(x), 3, y.shape[1], x.shape[1])
-    found: Tensor = sums[:, :2] / (sums[:, 2:] + floor)
+    found: Tensor = sums[:, :2] / (sums[:, 2:] + scale.floor)
     return found
