@@ -102,7 +102,7 @@ class Scale(NamedTuple):
         sigma: width of the Gaussian, in inter-ocular distances.
         floor: weight of "no displacement": where the landmarks' weights fall below it, the flow
             fades out.
-        times: how often what is left over at the landmarks is carried, too, by this scale.
+        times: how often it is applied, each time to what is left over at the landmarks.
         careful: whether landmarks count as far as they are trusted (see ``trust``).
     """
 
@@ -193,7 +193,8 @@ def landmark_flow_over_grid(
 
 @cache
 def _flow_points(device: torch.device) -> Tensor:
-    return torch.tensor(FLOW_POINTS, device=device)
+    with torch.inference_mode(False):  # it outlives the first call, and gradients may pass later
+        return torch.tensor(FLOW_POINTS, device=device)
 
 
 class Step(NamedTuple):
