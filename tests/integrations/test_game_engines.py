@@ -44,7 +44,7 @@ def test_a_wrong_unreal_component_does_not(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def console() -> Path:
     """The stream of the Unreal example as a program, compiled; kept between runs."""
-    tool("grpc_cpp_plugin", "protobuf-compiler-grpc libgrpc++-dev")
+    tool("grpc_cpp_plugin", "protobuf-compiler-grpc libgrpc++-dev libprotobuf-dev")
     folder = ROOT / "build" / "unreal"
     subprocess.run(
         [tool("make", "make"), "-s", "-C", UNREAL / "console", f"OUT={folder}"], check=True
