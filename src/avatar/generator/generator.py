@@ -36,7 +36,7 @@ EYES = (RIGHT_EYE_PART, LEFT_EYE_PART)
 GROUPS: tuple[tuple[Part, ...], ...] = ((MOUTH,), EYES)
 """Parts painted together by one network."""
 
-_MOST_SHOWING = 0.47
+_MOST_SHOWING = 0.3
 """Share of an eye that may show through painted lids. The decoder learned from films of faces a few
 hundred pixels high; over large, sharp, drawn or bespectacled eyes it often lays too little.
 """
@@ -154,7 +154,7 @@ class Generator:
         return replace(portrait, views=views)
 
     def _closes(self, portrait: Portrait, lids: Tensor) -> bool:
-        """Whether the decoder closes these eyes: how much of them shows, beside ``lids``."""
+        """Whether the decoder closes both eyes: how much of each shows, beside ``lids``."""
         closed = portrait.landmarks.points.copy()
         closed[:, :2] = closed_by(portrait.points, 1.0)[0].numpy()
         painting = _Scene(portrait, closed).painting(EYES)
@@ -163,8 +163,9 @@ class Generator:
         warped = painting.told[0]
         painted = self._decode(EYES[0].name, painting) * painting.shares.view(-1, 1, 1, 1) + warped
         eye = warped - lids
-        showing = ((painted - lids) * eye).sum() / eye.square().sum().clamp_min(1e-6)
-        return float(showing) < _MOST_SHOWING
+        each = (1, 2, 3)
+        showing = ((painted - lids) * eye).sum(each) / eye.square().sum(each).clamp_min(1e-6)
+        return float(showing.max()) < _MOST_SHOWING
 
     def _personal(self, portrait: Portrait, deltas: Deltas) -> Portrait:
         """The portrait with the person's own decoders."""

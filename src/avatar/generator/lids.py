@@ -82,6 +82,14 @@ _BELOW_THE_RIM, _OF_THE_CHEEK = 0.12, 0.3
 _EVENED = 0.06
 """Over which width the skin is evened out along the lid, in shares of the square."""
 
+_DARKEST = 0.85
+"""How dark the mirrored skin may be beside that from below the eye: rims of glasses are darker."""
+
+_GRAIN_FROM, _GRAIN, _MOST_GRAIN = 0.25, 7, 15.0
+"""Height of the strip below the eye whose grain the lid is given, in how many pixels it is looked
+for, and how many levels are still grain.
+"""
+
 _SHADOW, _SHADOW_REACH = 0.35, 0.05
 """Of the upper lid on the eyeball."""
 
@@ -163,11 +171,22 @@ class _Square:
         mirrored = self._shown(old.crease - most * (1.0 - torch.exp(-below / most)))
         up_the_lid = (new.upper - y).clamp_min(0.0)
         cheek = self._shown(old.rim + _BELOW_THE_RIM + _OF_THE_CHEEK * up_the_lid)
-        hidden = _evened(torch.lerp(mirrored, cheek, _CHEEK * (below / height).clamp(max=1.0)))
+        mirrored, cheek = _evened(mirrored), _evened(cheek)
+        mirrored = torch.maximum(mirrored, _DARKEST * cheek)
+        hidden = torch.lerp(mirrored, cheek, _CHEEK * (below / height).clamp(max=1.0))
+        hidden += self._grain(up_the_lid)
         share = (1.6 * (1.0 - was / height)).clamp(0.0, 1.0)
         skin = torch.lerp(stretched, hidden, share * _smooth(below / _UNFOLDS))
         lashes = _smooth(1.0 - (new.upper - y) / _LASHES)
         return torch.lerp(skin, self._shown(y - new.upper + old.upper), lashes)
+
+    def _grain(self, up_the_lid: Tensor) -> Tensor:
+        """Of the photo, canvas or stone: that of the skin below the eye."""
+        back_and_forth = (up_the_lid / _GRAIN_FROM + 1.0) % 2.0 - 1.0
+        strip = _BELOW_THE_RIM + _GRAIN_FROM * back_and_forth.abs()
+        skin = self._shown(self._open.rim + strip)
+        padded = functional.pad(skin, (_GRAIN // 2,) * 4, "replicate")
+        return (skin - functional.avg_pool2d(padded, _GRAIN, 1)).clamp(-_MOST_GRAIN, _MOST_GRAIN)
 
     def _lower_lid(self, new: _Curves) -> Tensor:
         old = self._open

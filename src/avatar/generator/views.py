@@ -5,7 +5,8 @@ that was down. Photos are weighed by how near the landmarks of the part lie to t
 part's own square, where place and size are gone; the weights change smoothly with the landmarks, so
 nothing pops. The first photo is preferred: only its pixels have the resolution and the light of the
 picture around. What another photo shows is not painted over, or the decoder, which learned to
-invent the inside of a mouth, would put its teeth over the person's own.
+invent the inside of a mouth, would put its teeth over the person's own. What was made of the first
+photo is painted over by half.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from avatar.generator.parts import Part, Placement, share
 from avatar.generator.warping import landmark_flow_over_grid
 from avatar.ops import warp
 
-SHARPNESS = 0.005
+SHARPNESS = {"mouth": 0.005, "eye": 0.0025}
 """Difference of distances, in inter-ocular distances, that makes a photo e times less wanted."""
 
 PREFERRED = {"mouth": 0.004, "eye": 0.03}
@@ -37,6 +38,11 @@ _POSE_COUNTS, _OPENING_COUNTS = 0.3, 0.3
 
 LEAST = 0.03
 """Weights below this are none."""
+
+_ON_MADE = 0.5
+"""How much of the paint is laid on what was made of the first photo: it has the photo's pixels, the
+paint has the light of a lid that is down.
+"""
 
 _UNPAINTED = 0.1
 """Weight of the first photo up to which nothing of it is painted over, which spares the decoder."""
@@ -124,7 +130,7 @@ def weigh(
         near = ((FAR - distances) / (FAR - NEAR)).clamp(0.0, 1.0)
         near = near * near * (3.0 - 2.0 * near)
         distances[0] -= PREFERRED[part.name]
-        weights = torch.softmax(-distances / SHARPNESS, 0)
+        weights = torch.softmax(-distances / SHARPNESS[part.name], 0)
         weights[1:] = torch.relu(weights[1:] * near[1:] - LEAST) / (1.0 - LEAST)
         weights[0] = 1.0 - weights[1:].sum()
         rows.append(weights)
@@ -154,9 +160,13 @@ def apart(
     return distances
 
 
-def paint_share(first: Tensor) -> Tensor:
-    """How much of the paint is laid on, by the weight of the first photo."""
-    return ((first - _UNPAINTED) / (1.0 - _UNPAINTED)).clamp(min=0.0)
+def paint_share(
+    weights: Tensor,  # [parts, views]
+    made: Tensor,  # [parts, views] 1 for those that were made of the first, else 0
+) -> Tensor:  # [parts]
+    """How much of the paint is laid on."""
+    counted = weights[:, 0] + _ON_MADE * (weights * made).sum(1)
+    return ((counted - _UNPAINTED) / (1.0 - _UNPAINTED)).clamp(min=0.0)
 
 
 def blend(
@@ -178,7 +188,7 @@ def blend(
         return None
     warped, features = (tensor * weights[:, :1, None, None] for tensor in own)
     style = torch.einsum("pv,vps->ps", weights, torch.stack([view.style for view in views]))
-    shares = paint_share(weights[:, 0])
+    shares = paint_share(weights, torch.tensor([[float(view.made) for view in views]]))
     for k, part in enumerate(group):
         shares[k] *= float(share(part, wanted[k : k + 1], views[0].points[k : k + 1]))
         for v in range(1, len(views)):

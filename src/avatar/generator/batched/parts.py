@@ -183,9 +183,10 @@ class Parts(nn.Module):
         weights = torch.stack(
             [self._weigh(k, wanted[:, k], points[:, :, k]) for k in range(len(places))], 1
         )
+        made = held[f"{name}.views.made"]
         shares = torch.stack(
             [
-                paint_share(weights[:, k, 0]) * share(part, wanted[:, k], points[:, 0, k])
+                paint_share(weights[:, k], made) * share(part, wanted[:, k], points[:, 0, k])
                 for k, part in enumerate(self._group)
             ], 1,
         )  # fmt: skip
@@ -202,7 +203,8 @@ class Parts(nn.Module):
         borders = told.outlines[:, :, -1:]
         window = paint_window(borders.flatten(0, 1)).view_as(told.warped[:, :, :1])
         blended = told.warped + window * (torch.stack(warped, 1) - told.warped)
-        style = torch.einsum("bpv,bvps->bps", weights, held[f"{name}.views.style"])
+        each = weights.transpose(1, 2).unsqueeze(3)
+        style = (each * held[f"{name}.views.style"]).sum(1)  # einsum copies in larger batches
         return Told(
             blended, told.outlines, told.numbers, style, torch.stack(features, 1),
             shares[..., None, None, None], told.kept,
@@ -218,7 +220,7 @@ class Parts(nn.Module):
         near = ((FAR - distances) / (FAR - NEAR)).clamp(0.0, 1.0)
         near = near * near * (3.0 - 2.0 * near)
         first = distances[:, :1] - PREFERRED[part.name]
-        weights = torch.softmax(torch.cat([first, distances[:, 1:]], 1) / -SHARPNESS, 1)
+        weights = torch.softmax(torch.cat([first, distances[:, 1:]], 1) / -SHARPNESS[part.name], 1)
         others = torch.relu(weights[:, 1:] * near[:, 1:] - LEAST) / (1.0 - LEAST)
         return torch.cat([1.0 - others.sum(1, keepdim=True), others], 1)
 

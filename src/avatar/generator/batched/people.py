@@ -160,6 +160,8 @@ def held_of(portrait: Portrait, shape: Shape, groups: Sequence[tuple[Part, ...]]
             for what in ("patches", "points", "features", "style"):
                 each = [getattr(view, what).float() for view in views]
                 held[f"{name}.views.{what}"] = torch.stack(each)
+            made = [float(view.made) for view in views]
+            held[f"{name}.views.made"] = torch.tensor(made, device=views[0].points.device)
     if portrait.cutout is not None:
         held["share"] = portrait.cutout.share[0]
         if portrait.cutout.behind is not None:
