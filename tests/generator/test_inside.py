@@ -158,8 +158,9 @@ def test_a_smile_keeps_its_teeth_as_the_mouth_opens(generator: Generator, collin
     assert known[:, 0][..., columns][teeth].mean() > 0.9
 
 
-def test_a_person_with_closed_lips_has_no_inside(hopper: Any) -> None:
-    assert hopper.portrait.inside is None
+def test_closed_lips_show_no_inside() -> None:
+    assert look(mouth(0.05)).empty
+    assert not look(mouth(0.2)).empty
 
 
 def test_nothing_is_painted_over_teeth(generator: Generator, collins: Any) -> None:

@@ -26,6 +26,7 @@ from avatar.generator.packed import packed
 from avatar.generator.painting import Painting, cut, describe_all
 from avatar.generator.parts import LEFT_EYE_PART, MOUTH, RIGHT_EYE_PART, Part, Placement
 from avatar.generator.portrait import Portrait, near_copy
+from avatar.generator.teeth import drawn_teeth, paints_itself
 from avatar.generator.views import View, in_the_light_of
 from avatar.generator.warping import INNER_LIPS, inter_ocular, landmark_flow_over_grid
 from avatar.ops import Layer, compose, native_status
@@ -132,6 +133,7 @@ class Generator:
             views=lit if len(views) > 1 else None,
             inside=_inside(lit[MOUTH.name]),
         )  # fmt: skip
+        portrait = _with_teeth(portrait, first[MOUTH.name][0])
         portrait = self._with_lids(portrait, {name: view for name, (view, _) in first.items()})
         return portrait if deltas is None else self._personal(portrait, deltas)
 
@@ -319,6 +321,18 @@ def _inside(mouths: tuple[View, ...]) -> Inside | None:
     lips = torch.stack([view.points[:, INNER_LIPS] for view in mouths], 1)
     inside = Inside.of(patches, lips)
     return None if inside.empty else inside
+
+
+def _with_teeth(portrait: Portrait, mouth: View) -> Portrait:
+    """The portrait with teeth drawn, if no photo shows the inside of the mouth."""
+    eyes = float(inter_ocular(portrait.points))
+    if portrait.inside is not None or paints_itself(eyes, portrait.look):
+        return portrait
+    enlarged = MOUTH.size / (2.0 * MOUTH.extent * eyes * portrait.near_scale)
+    inside = drawn_teeth(
+        mouth.patches, mouth.points[:, INNER_LIPS], portrait.look, enlarged=enlarged
+    )  # fmt: skip
+    return replace(portrait, inside=inside)
 
 
 def _in_one_light(seen: list[dict[str, tuple[View, Tensor]]]) -> dict[str, tuple[View, ...]]:

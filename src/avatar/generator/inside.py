@@ -41,6 +41,9 @@ against the philtrum, which holds the square: they lie deepest.
 _RIM = 0.012
 """Width of the lips' edge, in patch coordinates: what lies on it is not shown inside."""
 
+_AT_ONCE = 1e-3
+"""Gap of the lips from which on a photo's inside is shown."""
+
 _SOFT = 0.03
 """Width of the edge of what is shown, in patch coordinates."""
 
@@ -54,7 +57,7 @@ _HIGHEST, _LOWEST = 0.1, 0.8
 """The highest it may lie, as a share of the gap, and from where on nothing lies below but the lip.
 """
 
-_NOWHERE = 10.0
+NOWHERE = 10.0
 """A row that is not there."""
 
 _EVEN = 31
@@ -76,6 +79,8 @@ class Inside:
         gap: ``[B]`` widest gap between the lips.
         trust: ``[B]`` how far paint gives way to them.
         drawn: ``[B, 2]`` rows of the lips' middles in the photo that is drawn; it may be another.
+        depth: ``[B]`` how dark it is where nothing is known; less lets the warped photo through.
+        parted: ``[B]`` gap between the lips from which on all of it is shown; of a third, nothing.
     """
 
     patches: Tensor
@@ -89,6 +94,8 @@ class Inside:
     gap: Tensor
     trust: Tensor
     drawn: Tensor
+    depth: Tensor
+    parted: Tensor
 
     @classmethod
     def of(cls, patches: Tensor, lips: Tensor) -> Inside:
@@ -110,10 +117,11 @@ class Inside:
         above, below = _rows(upper, columns), _rows(lower, columns)
         share = _darkest(patches, upper, lower)[:, None]
         parting = torch.lerp(above, below, share)
-        beneath = torch.where(share < _LOWEST, parting, _NOWHERE)
+        beneath = torch.where(share < _LOWEST, parting, NOWHERE)
         return cls(
             patches, columns, above, parting, beneath, below, _middle_column(lips),
             _along(patches, columns, parting), gap_of(lips), trust, drawn,
+            depth=torch.ones_like(trust), parted=torch.full_like(trust, _AT_ONCE),
         )  # fmt: skip
 
     def lay(
@@ -149,9 +157,11 @@ class Inside:
         columns: slice = slice(None),
     ) -> tuple[Tensor, Tensor]:
         """What ``lay`` gives, in those columns of the square."""
-        inside = inside * _step(self.gap, _CLOSED, _OPEN).view(-1, 1, 1, 1)
+        parted = _step(gap_of(lips), self.parted / 3, self.parted)
+        inside = inside * (_step(self.gap, _CLOSED, _OPEN) * parted).view(-1, 1, 1, 1)
         alike = self.alike(lips).view(-1, 1, 1, 1)
-        shown = torch.lerp(self.dark[:, :, None, columns], seen, known)
+        dark = self.dark[:, :, None, columns].expand_as(warped)
+        shown = torch.lerp(torch.lerp(warped, dark, self.depth.view(-1, 1, 1, 1)), seen, known)
         shown = torch.lerp(warped, shown, inside * (1.0 - alike))
         return shown, inside * torch.maximum(known * self.trust.view(-1, 1, 1, 1), alike)
 
@@ -275,5 +285,5 @@ def _seen(patches: Tensor, columns: Tensor, rows: Tensor) -> Tensor:  # [B, h, w
     return functional.grid_sample(patches, grid, padding_mode="border", align_corners=True)
 
 
-def _step(value: Tensor, low: float, high: float) -> Tensor:
+def _step(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return ((value - low) / (high - low)).clamp(0.0, 1.0)
