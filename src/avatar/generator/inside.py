@@ -201,8 +201,8 @@ class Inside:
 
     @property
     def empty(self) -> bool:
-        """Whether the lips are closed in all photos."""
-        return not bool((self.gap > _CLOSED).any())
+        """Whether the lips are closed, or nearly so, in all photos."""
+        return not bool((self.gap > (_CLOSED + _OPEN) / 2).any())
 
 
 def gap_of(lips: Tensor) -> Tensor:  # [B, 20, 2] -> [B]

@@ -47,7 +47,10 @@ _BELOW = 3.0
 
 _HEIGHT, _GUM_EDGE = 11.0, 1.0
 
-_WARM, _BRIGHT = 0.35, 1.25
+_SKIN = ((0.5, 0.7), (0.5, 0.29), (0.18, 0.35), (0.82, 0.35))
+"""Where skin is looked at, in shares of the square, right and down."""
+
+_WARM, _BRIGHT = 0.4, 1.12
 """How much of the skin's colour teeth have, and their light beside it."""
 
 _GUM, _THROAT = 0.75, 0.12
@@ -143,21 +146,21 @@ def _row(across: Tensor) -> tuple[Tensor, Tensor]:  # [n] mm from the middle -> 
 def _colours(patch: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:  # [3, S, S], [20, 2]
     """Of the skin around the mouth and of the lips, in [0, 2].
 
-    The skin's is the middle one of chin and cheeks: one may be in shadow, one a beard.
+    Of chin, upper lip and cheeks the skin's is the lightest but one: some may lie in shadow, be
+    bearded, or be no face at all where the head is turned.
     """
     size = patch.shape[-1]
 
-    def seen(top: float, bottom: float, left: float, right: float) -> Tensor:
-        rows, columns = (
-            slice(int(a * size), int(b * size)) for a, b in ((top, bottom), (left, right))
-        )
-        return patch[:, rows, columns].flatten(1).median(1).values
+    def seen(middle: tuple[float, float]) -> Tensor:
+        column, row = (int(share * size) for share in middle)
+        reach = size // 20
+        part = patch[:, row - reach : row + reach, column - reach : column + reach]
+        return part.flatten(1).median(1).values
 
-    chin, cheeks = seen(0.66, 0.74, 0.35, 0.65), (seen(0.3, 0.4, x, x + 0.12) for x in (0.12, 0.76))
-    skin = torch.stack([chin, *cheeks])
+    skin = torch.stack([seen(place) for place in _SKIN])
     below_the_line = lips[2:9] + torch.tensor([0.0, 0.05])
     column, row = ((below_the_line + 1.0) * ((size - 1) / 2)).long().clamp(0, size - 1).unbind(1)
-    return skin[skin.mean(1).argsort()[1]], patch[:, row, column].mean(1)
+    return skin[skin.mean(1).argsort()[-2]], patch[:, row, column].mean(1)
 
 
 def _places(size: int, samples: int) -> Tensor:
