@@ -226,7 +226,7 @@ class DrawBench:
             alone = [seconds_of(partial(batches.draw, lots[0])) for _ in range(9)]
             waiting: deque[Any] = deque()
             pictures, begun = 0, time.perf_counter()
-            while time.perf_counter() - begun < self.args.seconds:
+            while not pictures or time.perf_counter() - begun < self.args.seconds:
                 waiting.append(batches.begin(lots[len(waiting) % 2]))
                 if len(waiting) > 1:
                     pictures += sum(len(batch.pictures()) for batch in waiting.popleft())

@@ -24,6 +24,10 @@ from avatar.media._encode import _Checked
 
 Pixels = NDArray[np.uint8]
 Samples = NDArray[np.float32]
+ONE_PACKET = 0.0135
+"""Seconds that a packet of Opus lasts but for what the decoder drops at the start; the first is not
+cut at its end, so no sound in WebM is shorter.
+"""
 CONTAINERS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
 
 
@@ -184,9 +188,8 @@ def test_sound_in_any_pieces_is_complete(
         assert len(list(container.decode(video=0))) == len(pieces)
     if sum(pieces) > 100:
         audio = load_audio(path)
-        assert len(audio.samples) / audio.sample_rate == pytest.approx(
-            sum(pieces) / sample_rate, abs=1e-3
-        )
+        seconds = max(sum(pieces) / sample_rate, ONE_PACKET)
+        assert len(audio.samples) / audio.sample_rate == pytest.approx(seconds, abs=1e-3)
 
 
 _GROWTH = """
