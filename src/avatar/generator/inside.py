@@ -66,8 +66,10 @@ _EVEN = 31
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """What photos show between the lips. Rows and columns are patch coordinates, and so are the
-    lips that are given, the landmarks ``warping.INNER_LIPS``.
+    """What photos show between the lips, or ``teeth`` draws there.
+
+    Rows and columns are patch coordinates, and so are the lips that are given, the landmarks
+    ``warping.INNER_LIPS``.
 
     Attributes:
         patches: ``[B, 3, S, S]`` the photos.
